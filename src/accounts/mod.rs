@@ -1,0 +1,33 @@
+//! Accounts: who somebody is, what they may do, and how they sign in and out.
+
+mod api_tokens;
+mod password;
+mod profile;
+mod queries;
+mod register;
+mod session;
+mod user;
+
+pub use password::Passwords;
+pub use queries::{
+    User, UserRow, create_admin, create_user, delete_expired, find_user, find_users, set_active, set_role,
+};
+pub use register::NewUser;
+pub use user::{Admin, CurrentUser, Scope, SessionUser};
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::state::AppState;
+
+/// The routes below `/auth`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(session::login))
+        .routes(routes!(session::refresh))
+        .routes(routes!(session::logout))
+        .routes(routes!(profile::me, profile::change_profile))
+        .routes(routes!(profile::change_password))
+        .routes(routes!(api_tokens::list, api_tokens::create))
+        .routes(routes!(api_tokens::revoke))
+}

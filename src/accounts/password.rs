@@ -1,0 +1,74 @@
+//! Passwords: Argon2id (RFC 9106) on the blocking pool, a few at a time.
+
+use std::sync::{Arc, LazyLock};
+
+use anyhow::anyhow;
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::error::{Error, Result};
+
+/// Fewest and most characters of a password.
+pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+
+/// Checked instead of an account's hash when there is no such account, so that both take alike long.
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    let hash = Argon2::default().hash_password(b"nobody has this password");
+    hash.map(|hash| hash.to_string()).unwrap_or_default()
+});
+
+/// Hashes and checks passwords. Each takes a core for tens of milliseconds and 19 MiB, so only half
+/// of the cores work on them at a time: a flood of wrong logins delays logins, nothing else.
+#[derive(Clone)]
+pub struct Passwords {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))) }
+    }
+}
+
+impl Passwords {
+    /// The hash to store, in PHC format.
+    ///
+    /// # Errors
+    /// Only when the system gives no random salt.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        self.work(move || {
+            let hash = Argon2::default().hash_password(password.as_bytes());
+            hash.map(|hash| hash.to_string()).map_err(|e| Error::Internal(anyhow!("hashing: {e}")))
+        })
+        .await?
+    }
+
+    /// Whether the password has this hash; without a hash it takes as long and says no.
+    ///
+    /// # Errors
+    /// Only when the task cannot run.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
+        self.work(move || {
+            let known = hash.is_some();
+            let hash = hash.unwrap_or_else(|| NOBODY.clone());
+            let fits = PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+            known && fits
+        })
+        .await
+    }
+
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|e| Error::Internal(e.into()))?;
+        // The permit moves along: a client that goes away must not free the core before it is free.
+        Ok(spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await?)
+    }
+}

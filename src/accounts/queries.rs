@@ -1,0 +1,352 @@
+//! SQL of accounts: `users`, `sessions` and `api_tokens`.
+
+use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{api_tokens::ApiToken, register::NewUser};
+use crate::{
+    codes,
+    error::{Error, Result},
+};
+
+/// A row of `users`.
+#[expect(missing_docs, reason = "columns, explained in the migration")]
+pub struct User {
+    pub id: i64,
+    pub username: String,
+    pub email: String,
+    pub password_hash: String,
+    pub display_name: String,
+    pub role: String,
+    pub is_active: bool,
+    pub is_verified: bool,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+/// What the holder of a session or token is.
+pub struct Holder {
+    pub user_id: i64,
+    pub username: String,
+    pub role: String,
+    pub is_active: bool,
+}
+
+pub struct TokenHolder {
+    pub user_id: i64,
+    pub username: String,
+    pub role: String,
+    pub is_active: bool,
+    pub scopes: Vec<String>,
+    pub plugin_pattern: Option<String>,
+}
+
+fn taken(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Database(db) if db.constraint() == Some("users_username_key") => {
+            Error::new(&codes::USERNAME_TAKEN)
+        }
+        sqlx::Error::Database(db) if db.constraint() == Some("users_email_key") => Error::new(&codes::EMAIL_TAKEN),
+        _ => error.into(),
+    }
+}
+
+pub async fn insert_user(db: impl PgExecutor<'_>, new: &NewUser, hash: &str, role: &str) -> Result<i64> {
+    query_scalar!(
+        "insert into users (username, email, password_hash, display_name, role) values ($1, $2, $3, $4, $5) returning id",
+        new.username,
+        new.email,
+        hash,
+        new.display_name,
+        role
+    )
+    .fetch_one(db)
+    .await
+    .map_err(taken)
+}
+
+/// Makes an administrator's account, for the command line.
+///
+/// # Errors
+/// When name or address is taken.
+pub async fn create_admin(db: &PgPool, new: &NewUser, hash: &str) -> Result<i64> {
+    insert_user(db, new, hash, "admin").await
+}
+
+/// Makes an ordinary account, for the command line.
+///
+/// # Errors
+/// When name or address is taken.
+pub async fn create_user(db: &PgPool, new: &NewUser, hash: &str) -> Result<i64> {
+    insert_user(db, new, hash, "user").await
+}
+
+pub async fn find_login(db: impl PgExecutor<'_>, name_or_email: &str) -> Result<Option<User>> {
+    // A username holds no @, so one text cannot be the name of one account and the address of another.
+    Ok(query_as!(
+        User,
+        "select id, username, email, password_hash, display_name, role, is_active, is_verified, created_at, updated_at
+         from users where lower(username) = lower($1) or lower(email) = lower($1)",
+        name_or_email
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+pub async fn find_by_id(db: impl PgExecutor<'_>, id: i64) -> Result<Option<User>> {
+    Ok(query_as!(
+        User,
+        "select id, username, email, password_hash, display_name, role, is_active, is_verified, created_at, updated_at
+         from users where id = $1",
+        id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The id of an account, by username ignoring case.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_user(db: impl PgExecutor<'_>, username: &str) -> Result<Option<i64>> {
+    Ok(query_scalar!("select id from users where lower(username) = lower($1)", username).fetch_optional(db).await?)
+}
+
+pub async fn update_profile(
+    db: impl PgExecutor<'_>,
+    id: i64,
+    name: Option<&str>,
+    email: Option<&str>,
+) -> Result<Option<User>> {
+    query_as!(
+        User,
+        "update users set display_name = coalesce($2, display_name), email = coalesce($3, email), updated_at = now()
+         where id = $1
+         returning id, username, email, password_hash, display_name, role, is_active, is_verified, created_at, updated_at",
+        id,
+        name,
+        email
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(taken)
+}
+
+/// Sets the hash and ends every session but one, as one statement.
+pub async fn change_password(db: impl PgExecutor<'_>, id: i64, hash: &str, keep: Uuid) -> Result<()> {
+    query!(
+        "with changed as (update users set password_hash = $2, updated_at = now() where id = $1)
+         update sessions set ended_at = now() where user_id = $1 and id <> $3 and ended_at is null",
+        id,
+        hash,
+        keep
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Sets the role; false when there is no such user.
+///
+/// # Errors
+/// When the database is away.
+pub async fn set_role(db: impl PgExecutor<'_>, id: i64, role: &str) -> Result<bool> {
+    let done = query!("update users set role = $2, updated_at = now() where id = $1", id, role).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Enables or disables an account; false when there is no such user.
+///
+/// # Errors
+/// When the database is away.
+pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Result<bool> {
+    let done =
+        query!("update users set is_active = $2, updated_at = now() where id = $1", id, is_active).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn insert_session(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+    user: i64,
+    refresh: Uuid,
+    expires: OffsetDateTime,
+) -> Result<()> {
+    query!(
+        "insert into sessions (id, user_id, refresh_id, expires_at) values ($1, $2, $3, $4)",
+        id,
+        user,
+        refresh,
+        expires
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub async fn find_session_user(db: impl PgExecutor<'_>, session: Uuid) -> Result<Option<Holder>> {
+    Ok(query_as!(
+        Holder,
+        "select u.id as user_id, u.username, u.role, u.is_active from sessions s join users u on u.id = s.user_id
+         where s.id = $1 and s.ended_at is null",
+        session
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// What became of a refresh token.
+pub enum Rotation {
+    /// It was the live one and is replaced.
+    Rotated(User),
+    /// It had been replaced before: somebody has a copy.
+    Reused,
+    /// Its session is over.
+    Ended,
+}
+
+/// Replaces the live refresh token of a session, in one statement, so that of two at once one loses.
+pub async fn rotate(db: &PgPool, session: Uuid, old: Uuid, new: Uuid, expires: OffsetDateTime) -> Result<Rotation> {
+    let rotated = query_as!(
+        User,
+        "with rotated as (
+             update sessions set refresh_id = $3, expires_at = $4
+             where id = $1 and refresh_id = $2 and ended_at is null and expires_at > now()
+             returning user_id)
+         select id, username, email, password_hash, display_name, role, is_active, is_verified, created_at, updated_at
+         from users where id = (select user_id from rotated)",
+        session,
+        old,
+        new,
+        expires
+    )
+    .fetch_optional(db)
+    .await?;
+    if let Some(user) = rotated {
+        return Ok(Rotation::Rotated(user));
+    }
+    let alive = query_scalar!("select refresh_id from sessions where id = $1 and ended_at is null", session);
+    Ok(match alive.fetch_optional(db).await? {
+        Some(current) if current != old => Rotation::Reused,
+        _ => Rotation::Ended,
+    })
+}
+
+/// Ends a session; false when it was over already.
+pub async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<bool> {
+    let done =
+        query!("update sessions set ended_at = now() where id = $1 and ended_at is null", session).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes sessions and tokens that nobody can use any more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn delete_expired(db: &PgPool) -> Result<u64> {
+    let sessions = query!("delete from sessions where expires_at < now() - interval '1 day'").execute(db).await?;
+    let tokens = query!("delete from api_tokens where expires_at < now() - interval '30 days'").execute(db).await?;
+    Ok(sessions.rows_affected() + tokens.rows_affected())
+}
+
+pub async fn count_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<i64> {
+    Ok(query_scalar!(r#"select count(*) as "n!" from api_tokens where user_id = $1"#, user).fetch_one(db).await?)
+}
+
+pub async fn list_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<ApiToken>> {
+    Ok(query_as!(
+        ApiToken,
+        "select id, name, scopes, plugin_pattern, created_at, expires_at, last_used_at
+         from api_tokens where user_id = $1 order by id desc",
+        user
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+pub async fn insert_api_token(
+    db: &mut PgConnection,
+    user: i64,
+    name: &str,
+    hash: &[u8],
+    scopes: &[String],
+    pattern: Option<&str>,
+    expires: OffsetDateTime,
+) -> Result<ApiToken> {
+    Ok(query_as!(
+        ApiToken,
+        "insert into api_tokens (user_id, name, token_hash, scopes, plugin_pattern, expires_at)
+         values ($1, $2, $3, $4, $5, $6)
+         returning id, name, scopes, plugin_pattern, created_at, expires_at, last_used_at",
+        user,
+        name,
+        hash,
+        scopes,
+        pattern,
+        expires
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+pub async fn delete_api_token(db: &mut PgConnection, user: i64, id: i64) -> Result<bool> {
+    let done = query!("delete from api_tokens where id = $1 and user_id = $2", id, user).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The holder of a live token; notes the use, at most once a minute so that a busy token does not
+/// write with every request.
+pub async fn use_api_token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<TokenHolder>> {
+    Ok(query_as!(
+        TokenHolder,
+        "with used as (
+             update api_tokens set last_used_at = now()
+             where token_hash = $1 and expires_at > now() and coalesce(last_used_at, 'epoch') < now() - interval '1 minute')
+         select u.id as user_id, u.username, u.role, u.is_active, t.scopes, t.plugin_pattern
+         from api_tokens t join users u on u.id = t.user_id
+         where t.token_hash = $1 and t.expires_at > now()",
+        hash
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// A user in the administrator's list.
+#[expect(missing_docs, reason = "columns, explained in the migration")]
+pub struct UserRow {
+    pub id: i64,
+    pub username: String,
+    pub email: String,
+    pub display_name: String,
+    pub role: String,
+    pub is_active: bool,
+    pub is_verified: bool,
+    pub created_at: OffsetDateTime,
+}
+
+/// One page of all users, newest first, whose name or address contains `search`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_users(db: &PgPool, search: Option<&str>, limit: i64, offset: i64) -> Result<(Vec<UserRow>, i64)> {
+    let rows = query_as!(
+        UserRow,
+        "select id, username, email, display_name, role, is_active, is_verified, created_at from users
+         where $1::text is null or strpos(lower(username), lower($1)) > 0 or strpos(lower(email), lower($1)) > 0
+         order by id desc limit $2 offset $3",
+        search,
+        limit,
+        offset
+    )
+    .fetch_all(db)
+    .await?;
+    let total = query_scalar!(
+        r#"select count(*) as "n!" from users
+           where $1::text is null or strpos(lower(username), lower($1)) > 0 or strpos(lower(email), lower($1)) > 0"#,
+        search
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((rows, total))
+}

@@ -1,0 +1,152 @@
+//! Signing in, staying signed in, signing out.
+//!
+//! A session is a family of refresh tokens of which only the newest is alive. Whoever presents an
+//! older one has a copy of what somebody else used already, so the whole family ends.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tracing::{info, warn};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::queries::{self, Rotation, User};
+use crate::{
+    codes,
+    envelope::{Nothing, Success},
+    error::{Error, OrRefuse, Result},
+    extract::{Body, Fields, FromFields},
+    i18n::Lang,
+    rate_limit::{Client, Kind},
+    state::AppState,
+    token::Use,
+};
+
+/// Name and password.
+#[derive(ToSchema)]
+pub struct Login {
+    /// A username or an e-mail address.
+    #[schema(example = "developer123")]
+    username: String,
+    #[schema(format = Password, example = "secure_password")]
+    password: String,
+}
+
+impl FromFields for Login {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self { username: fields.text("username"), password: fields.text("password") }
+    }
+}
+
+/// A pair of tokens and whose they are.
+#[derive(Serialize, ToSchema)]
+pub struct SignedIn {
+    access_token: String,
+    refresh_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Life of the access token in seconds.
+    expires_in: u64,
+    user: SignedInUser,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SignedInUser {
+    id: i64,
+    username: String,
+    display_name: String,
+    role: String,
+}
+
+/// Signs in.
+#[utoipa::path(post, path = "/auth/login", tag = "accounts", request_body = Login, responses(
+    (status = 200, body = Success<SignedIn>),
+))]
+pub async fn login(
+    State(app): State<AppState>,
+    client: Client,
+    Body(login): Body<Login>,
+) -> Result<Json<Success<SignedIn>>> {
+    let account = login.username.to_lowercase();
+    app.limits.peek(Kind::Login, &client.key())?;
+    app.limits.peek(Kind::LoginAccount, &account)?;
+    let found = queries::find_login(&app.db, &login.username).await?;
+    let is_right = app.passwords.verify(login.password, found.as_ref().map(|u| u.password_hash.clone())).await?;
+    let Some(user) = found.filter(|_| is_right) else {
+        app.limits.charge(Kind::Login, &client.key());
+        app.limits.charge(Kind::LoginAccount, &account);
+        return Err(Error::new(&codes::INVALID_CREDENTIALS));
+    };
+    if !user.is_active {
+        return Err(Error::new(&codes::ACCOUNT_DISABLED));
+    }
+    let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
+    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app)).await?;
+    info!(user.id = user.id, "signed in {}", user.username);
+    Ok(Success::of(signed_in(&app, user, session, refresh)?))
+}
+
+/// A refresh token.
+#[derive(ToSchema)]
+pub struct Refresh {
+    refresh_token: String,
+}
+
+impl FromFields for Refresh {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self { refresh_token: fields.text("refresh_token") }
+    }
+}
+
+/// Trades a refresh token for a new pair; the old one dies.
+#[utoipa::path(post, path = "/auth/refresh", tag = "accounts", request_body = Refresh, responses(
+    (status = 200, body = Success<SignedIn>),
+))]
+pub async fn refresh(State(app): State<AppState>, Body(body): Body<Refresh>) -> Result<Json<Success<SignedIn>>> {
+    let claims = app.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
+    let next = Uuid::now_v7();
+    match queries::rotate(&app.db, claims.sid, claims.jti, next, expiry(&app)).await? {
+        Rotation::Rotated(user) if user.is_active => Ok(Success::of(signed_in(&app, user, claims.sid, next)?)),
+        Rotation::Rotated(_) => Err(Error::new(&codes::ACCOUNT_DISABLED)),
+        Rotation::Reused => {
+            queries::end_session(&app.db, claims.sid).await?;
+            warn!(session = %claims.sid, "a refresh token was used twice; its session is over");
+            Err(Error::new(&codes::INVALID_TOKEN))
+        }
+        Rotation::Ended => Err(Error::new(&codes::INVALID_TOKEN)),
+    }
+}
+
+/// Ends the session of a refresh token.
+#[utoipa::path(post, path = "/auth/logout", tag = "accounts", request_body = Refresh, responses(
+    (status = 200, body = Success<Nothing>),
+))]
+pub async fn logout(
+    State(app): State<AppState>,
+    lang: Lang,
+    Body(body): Body<Refresh>,
+) -> Result<Json<Success<Nothing>>> {
+    let claims = app.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
+    if !queries::end_session(&app.db, claims.sid).await? {
+        return Err(Error::new(&codes::INVALID_TOKEN));
+    }
+    Ok(Success::saying(Nothing {}, lang.pick("已退出登录", "Signed out")))
+}
+
+fn expiry(app: &AppState) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::from_secs(app.config.auth.refresh_token_seconds)
+}
+
+fn signed_in(app: &AppState, user: User, session: Uuid, refresh: Uuid) -> Result<SignedIn> {
+    let auth = &app.config.auth;
+    let sign = |id, usage, seconds| app.signer.sign(user.id, session, id, usage, Duration::from_secs(seconds));
+    Ok(SignedIn {
+        access_token: sign(Uuid::now_v7(), Use::Access, auth.access_token_seconds)?,
+        refresh_token: sign(refresh, Use::Refresh, auth.refresh_token_seconds)?,
+        token_type: "Bearer",
+        expires_in: auth.access_token_seconds,
+        user: SignedInUser { id: user.id, username: user.username, display_name: user.display_name, role: user.role },
+    })
+}

@@ -1,0 +1,227 @@
+//! Who is calling: the extractors by which a handler's signature says who may call it.
+
+use axum::{
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::queries;
+use crate::{
+    codes,
+    error::{Error, OrRefuse, Result},
+    extract::Choice,
+    state::AppState,
+    token::Use,
+};
+
+/// What an API token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Upload versions.
+    Publish,
+    /// Yank, deprecate, change owners.
+    Manage,
+    /// Rate and review.
+    Rate,
+}
+
+impl Choice for Scope {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("publish", Self::Publish), ("manage", Self::Manage), ("rate", Self::Rate)];
+}
+
+impl Scope {
+    /// The name in requests and in the database.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, scope)| *scope == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Whoever sent a valid session or API token of an account that is not disabled.
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    /// The account's id.
+    pub id: i64,
+    /// Its name.
+    pub username: String,
+    /// Whether its role is `admin`.
+    pub is_admin: bool,
+    credential: Credential,
+}
+
+#[derive(Clone, Debug)]
+enum Credential {
+    Session(Uuid),
+    Token { scopes: Vec<String>, pattern: Option<String> },
+}
+
+impl CurrentUser {
+    /// The user whom a command acts for.
+    pub fn command_line(id: i64, username: &str) -> Self {
+        Self { id, username: username.to_owned(), is_admin: false, credential: Credential::Session(Uuid::nil()) }
+    }
+
+    /// Refuses an API token that does not cover this act on this plugin; sessions may do anything.
+    ///
+    /// # Errors
+    /// 403 `token_scope`.
+    pub fn allows(&self, scope: Scope, plugin: &str) -> Result<()> {
+        match &self.credential {
+            Credential::Session(_) => Ok(()),
+            Credential::Token { scopes, pattern } => {
+                let covers = pattern.as_ref().is_none_or(|pattern| matches(pattern, plugin));
+                if covers && scopes.iter().any(|s| s == scope.name()) {
+                    return Ok(());
+                }
+                Err(Error::new(&codes::TOKEN_SCOPE))
+            }
+        }
+    }
+}
+
+/// Whether a plugin id fits a pattern in which `*` stands for any characters.
+fn matches(pattern: &str, id: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| id.strip_prefix(first)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    true
+}
+
+/// The hash under which an API token is stored.
+pub(super) fn token_hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().ok().and_then(|v| v.split_once(' '));
+    match value {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(Error::new(&codes::INVALID_TOKEN)),
+    }
+}
+
+async fn identify(token: &str, app: &AppState) -> Result<CurrentUser> {
+    let found = if token.starts_with(super::api_tokens::PREFIX) {
+        let found = queries::use_api_token(&app.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };
+        (found.user_id, found.username, found.role, found.is_active, credential)
+    } else {
+        let claims = app.signer.verify(token, Use::Access).or_refuse(&codes::INVALID_TOKEN)?;
+        let found = queries::find_session_user(&app.db, claims.sid).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        if claims.sub != found.user_id.to_string() {
+            return Err(Error::new(&codes::INVALID_TOKEN));
+        }
+        (found.user_id, found.username, found.role, found.is_active, Credential::Session(claims.sid))
+    };
+    let (id, username, role, is_active, credential) = found;
+    if !is_active {
+        return Err(Error::new(&codes::ACCOUNT_DISABLED));
+    }
+    Ok(CurrentUser { id, username, is_admin: role == "admin", credential })
+}
+
+impl<S> FromRequestParts<S> for CurrentUser
+where
+    AppState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let token = bearer(&parts.headers)?.or_refuse(&codes::UNAUTHENTICATED)?;
+        let user = identify(token, &AppState::from_ref(state)).await?;
+        crate::rate_limit::check_user(&AppState::from_ref(state).limits, parts, user.id)?;
+        Ok(user)
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for CurrentUser
+where
+    AppState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>> {
+        if !parts.headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
+/// A user with a session: what concerns the account itself is closed to API tokens.
+pub struct SessionUser {
+    /// The user.
+    pub user: CurrentUser,
+    /// The session.
+    pub session: Uuid,
+}
+
+impl<S> FromRequestParts<S> for SessionUser
+where
+    AppState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let user = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        match user.credential {
+            Credential::Session(session) => Ok(Self { user, session }),
+            Credential::Token { .. } => Err(Error::new(&codes::SESSION_REQUIRED)),
+        }
+    }
+}
+
+/// An administrator with a session.
+pub struct Admin(pub CurrentUser);
+
+impl<S> FromRequestParts<S> for Admin
+where
+    AppState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let SessionUser { user, .. } = SessionUser::from_request_parts(parts, state).await?;
+        if !user.is_admin {
+            return Err(Error::new(&codes::FORBIDDEN));
+        }
+        Ok(Self(user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, id) in
+            [("a_b", "a_b"), ("*", "x"), ("ops-*", "ops-"), ("*-x", "a-x"), ("a*b*c", "aXbYc"), ("a*a", "aa")]
+        {
+            assert!(matches(pattern, id), "{pattern} {id}");
+        }
+        for (pattern, id) in [("a_b", "a_bc"), ("ops-*", "xops-1"), ("*-x", "a-xy"), ("a*b*c", "ac"), ("a*a", "a")] {
+            assert!(!matches(pattern, id), "{pattern} {id}");
+        }
+    }
+}

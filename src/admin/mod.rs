@@ -1,0 +1,118 @@
+//! Administration: users, plugins, reviews and the audit log. Every change is audited.
+
+mod plugins;
+mod users;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    accounts::Admin,
+    audit::{self, Act},
+    codes,
+    envelope::{Nothing, Success},
+    error::{OrRefuse, Result},
+    extract::{FromParams, Params, Path, Query},
+    i18n::Lang,
+    page::{Page, Pagination},
+    plugins as catalogue, ratings,
+    state::AppState,
+};
+
+/// The routes below `/admin`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(stats))
+        .routes(routes!(users::list))
+        .routes(routes!(users::change))
+        .routes(routes!(plugins::list, plugins::delete_named))
+        .routes(routes!(plugins::change, plugins::delete))
+        .routes(routes!(delete_rating))
+        .routes(routes!(audit_log))
+}
+
+/// Totals for administrators.
+#[derive(Serialize, ToSchema)]
+pub struct AdminStats {
+    total_plugins: i64,
+    total_versions: i64,
+    total_downloads: i64,
+    total_ratings: i64,
+    total_users: i64,
+    /// Bytes of downloads noted but not yet in the database.
+    journal_bytes: u64,
+    version: &'static str,
+}
+
+/// Totals of the marketplace and the state of this server.
+#[utoipa::path(get, path = "/admin/stats", tag = "admin", security(("bearer" = [])),
+    responses((status = 200, body = Success<AdminStats>)))]
+pub async fn stats(State(app): State<AppState>, _admin: Admin) -> Result<Json<Success<AdminStats>>> {
+    let totals = catalogue::totals(&app.db).await?;
+    Ok(Success::of(AdminStats {
+        total_plugins: totals.plugins,
+        total_versions: totals.versions,
+        total_downloads: totals.downloads,
+        total_ratings: totals.ratings,
+        total_users: totals.users,
+        journal_bytes: app.journal.backlog(),
+        version: env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+/// Removes a rating.
+#[utoipa::path(delete, path = "/admin/ratings/{id}", tag = "admin", params(("id" = i64, Path)), security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn delete_rating(
+    State(app): State<AppState>,
+    lang: Lang,
+    Admin(admin): Admin,
+    Path(id): Path<i64>,
+) -> Result<Json<Success<Nothing>>> {
+    let (plugin, user) = ratings::find_plugin_of(&app.db, id).await?.or_refuse(&codes::NO_OWN_RATING)?;
+    let target = format!("rating:{id} of plugin:{plugin}");
+    ratings::remove(&app, &plugin, user, async |db| {
+        audit::record(db, &admin.username, "rating.delete", &target, None).await
+    })
+    .await?;
+    Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
+}
+
+/// Which acts to show.
+pub struct Acts {
+    target: Option<String>,
+    page: Page,
+}
+
+impl FromParams for Acts {
+    fn from_params(params: &mut Params) -> Self {
+        Self { target: params.short_text("target", 300), page: Page::from_params(params) }
+    }
+}
+
+/// A page of the audit log.
+#[derive(Serialize, ToSchema)]
+pub struct AuditLog {
+    pagination: Pagination,
+    acts: Vec<Act>,
+}
+
+/// Shows the audit log, newest first.
+#[utoipa::path(get, path = "/admin/audit", tag = "admin", security(("bearer" = [])),
+    params(Page, ("target" = Option<String>, Query, description = "For example `plugin:system_tools`")),
+    responses((status = 200, body = Success<AuditLog>)))]
+pub async fn audit_log(
+    State(app): State<AppState>,
+    _admin: Admin,
+    Query(wanted): Query<Acts>,
+) -> Result<Json<Success<AuditLog>>> {
+    let page = wanted.page;
+    let (acts, total) = audit::list(&app.db, wanted.target.as_deref(), page.limit.into(), offset(page)).await?;
+    Ok(Success::of(AuditLog { pagination: Pagination::new(page, total.cast_unsigned()), acts }))
+}
+
+fn offset(page: Page) -> i64 {
+    i64::try_from(page.offset()).unwrap_or(i64::MAX)
+}

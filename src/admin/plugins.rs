@@ -1,0 +1,161 @@
+//! Plugins, for administrators.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::offset;
+use crate::{
+    accounts::Admin,
+    envelope::{Nothing, Success},
+    error::Result,
+    extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
+    i18n::Lang,
+    page::{Page, Pagination},
+    plugins::{self, AdminRow, PluginId, Status},
+    state::AppState,
+    timestamps,
+};
+
+impl Choice for Status {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("active", Self::Active), ("deprecated", Self::Deprecated), ("banned", Self::Banned)];
+}
+
+/// Which plugins to show.
+pub struct Wanted {
+    status: Option<Status>,
+    search: Option<String>,
+    page: Page,
+}
+
+impl FromParams for Wanted {
+    fn from_params(params: &mut Params) -> Self {
+        Self {
+            status: params.choice(&["status"]),
+            search: params.short_text("search", 255),
+            page: Page::from_params(params),
+        }
+    }
+}
+
+/// A page of plugins, banned ones too.
+#[derive(Serialize, ToSchema)]
+pub struct AdminPlugins {
+    pagination: Pagination,
+    plugins: Vec<AdminPlugin>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct AdminPlugin {
+    id: String,
+    status: Status,
+    current_version: Option<String>,
+    downloads: i64,
+    #[serde(serialize_with = "timestamps::serialize")]
+    updated_at: OffsetDateTime,
+    name: String,
+    author: String,
+    /// Why it is banned or deprecated.
+    reason: Option<String>,
+}
+
+impl From<AdminRow> for AdminPlugin {
+    fn from(row: AdminRow) -> Self {
+        let AdminRow { id, name, author, status, status_message: reason, current_version, downloads, updated_at } = row;
+        Self { id, status, current_version, downloads, updated_at, name, author, reason }
+    }
+}
+
+/// Lists plugins, latest change first.
+#[utoipa::path(get, path = "/admin/plugins", tag = "admin", security(("bearer" = [])),
+    params(Page, ("status" = Option<String>, Query, description = "`active`, `deprecated` or `banned`"),
+        ("search" = Option<String>, Query, description = "Part of an id or name")),
+    responses((status = 200, body = Success<AdminPlugins>)))]
+pub async fn list(
+    State(app): State<AppState>,
+    _admin: Admin,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Success<AdminPlugins>>> {
+    let page = wanted.page;
+    let (rows, total) =
+        plugins::list_for_admin(&app.db, wanted.status, wanted.search.as_deref(), page.limit.into(), offset(page))
+            .await?;
+    let plugins = rows.into_iter().map(Into::into).collect();
+    Ok(Success::of(AdminPlugins { pagination: Pagination::new(page, total.cast_unsigned()), plugins }))
+}
+
+/// A new state and why.
+#[derive(ToSchema)]
+pub struct PluginChange {
+    #[schema(value_type = String, example = "banned")]
+    status: Status,
+    #[schema(max_length = 1000)]
+    reason: String,
+}
+
+impl FromFields for PluginChange {
+    fn from_fields(fields: &mut Fields) -> Self {
+        let status = fields.optional_choice("status");
+        if status.is_none() && !fields.has("status") {
+            fields.fault("status", "必填", "is required");
+        }
+        Self { status: status.unwrap_or(Status::Active), reason: plugins::read_reason(fields) }
+    }
+}
+
+/// Bans, deprecates or reinstates a plugin.
+#[utoipa::path(patch, path = "/admin/plugins/{id}", tag = "admin", params(("id" = String, Path)), request_body = PluginChange,
+    security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn change(
+    State(app): State<AppState>,
+    lang: Lang,
+    Admin(admin): Admin,
+    Path(id): Path<PluginId>,
+    Body(change): Body<PluginChange>,
+) -> Result<Json<Success<Nothing>>> {
+    plugins::set_status(&app, &admin, id.as_str(), change.status, &change.reason).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("状态已更新", "Status changed")))
+}
+
+/// Deletes a plugin for good; its id stays taken.
+#[utoipa::path(delete, path = "/admin/plugins/{id}", tag = "admin", params(("id" = String, Path)), security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn delete(
+    State(app): State<AppState>,
+    lang: Lang,
+    Admin(admin): Admin,
+    Path(id): Path<PluginId>,
+) -> Result<Json<Success<Nothing>>> {
+    plugins::delete(&app, &admin, id.as_str(), None).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("插件已删除", "Plugin deleted")))
+}
+
+/// Which plugin to delete and why.
+#[derive(ToSchema)]
+pub struct Deletion {
+    plugin_id: String,
+    #[schema(max_length = 1000)]
+    reason: String,
+}
+
+impl FromFields for Deletion {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self { plugin_id: fields.text("plugin_id"), reason: plugins::read_reason(fields) }
+    }
+}
+
+/// Deletes a plugin for good, saying why.
+#[utoipa::path(delete, path = "/admin/plugins", tag = "admin", request_body = Deletion, security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn delete_named(
+    State(app): State<AppState>,
+    lang: Lang,
+    Admin(admin): Admin,
+    Body(deletion): Body<Deletion>,
+) -> Result<Json<Success<Nothing>>> {
+    plugins::delete(&app, &admin, &deletion.plugin_id, Some(&deletion.reason)).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("插件已删除", "Plugin deleted")))
+}

@@ -1,0 +1,134 @@
+//! Users, for administrators.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::offset;
+use crate::{
+    accounts::{self, Admin, UserRow},
+    audit, codes,
+    envelope::{Nothing, Success},
+    error::{Error, Result},
+    extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
+    i18n::Lang,
+    page::{Page, Pagination},
+    state::AppState,
+    timestamps,
+};
+
+/// Which users to show.
+pub struct Wanted {
+    search: Option<String>,
+    page: Page,
+}
+
+impl FromParams for Wanted {
+    fn from_params(params: &mut Params) -> Self {
+        Self { search: params.short_text("search", 254), page: Page::from_params(params) }
+    }
+}
+
+/// A page of users.
+#[derive(Serialize, ToSchema)]
+pub struct Users {
+    pagination: Pagination,
+    users: Vec<User>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdminUser)]
+struct User {
+    id: i64,
+    username: String,
+    email: String,
+    display_name: String,
+    role: String,
+    is_active: bool,
+    is_verified: bool,
+    #[serde(serialize_with = "timestamps::serialize")]
+    created_at: OffsetDateTime,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        let UserRow { id, username, email, display_name, role, is_active, is_verified, created_at } = row;
+        Self { id, username, email, display_name, role, is_active, is_verified, created_at }
+    }
+}
+
+/// Lists users, newest first.
+#[utoipa::path(get, path = "/admin/users", tag = "admin", security(("bearer" = [])),
+    params(Page, ("search" = Option<String>, Query, description = "Part of a username or address")),
+    responses((status = 200, body = Success<Users>)))]
+pub async fn list(
+    State(app): State<AppState>,
+    _admin: Admin,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Success<Users>>> {
+    let page = wanted.page;
+    let (rows, total) =
+        accounts::find_users(&app.db, wanted.search.as_deref(), page.limit.into(), offset(page)).await?;
+    let users = rows.into_iter().map(Into::into).collect();
+    Ok(Success::of(Users { pagination: Pagination::new(page, total.cast_unsigned()), users }))
+}
+
+#[derive(Clone, Copy)]
+struct Role(&'static str);
+
+impl Choice for Role {
+    const NAMES: &'static [(&'static str, Self)] = &[("user", Self("user")), ("admin", Self("admin"))];
+}
+
+/// What to change of a user; absent fields stay.
+#[derive(ToSchema)]
+pub struct UserChange {
+    /// `user` or `admin`.
+    #[schema(required = false, value_type = Option<String>)]
+    role: Option<&'static str>,
+    #[schema(required = false)]
+    is_active: Option<bool>,
+    #[schema(required = false, max_length = 1000)]
+    reason: Option<String>,
+}
+
+impl FromFields for UserChange {
+    fn from_fields(fields: &mut Fields) -> Self {
+        let role = fields.optional_choice::<Role>("role").map(|Role(name)| name);
+        Self { role, is_active: fields.optional_bool("is_active"), reason: fields.optional_text("reason") }
+    }
+}
+
+/// Changes a user's role, or disables the account: it is refused with its next request.
+#[utoipa::path(patch, path = "/admin/users/{id}", tag = "admin", params(("id" = i64, Path)), request_body = UserChange,
+    security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn change(
+    State(app): State<AppState>,
+    lang: Lang,
+    Admin(admin): Admin,
+    Path(id): Path<i64>,
+    Body(change): Body<UserChange>,
+) -> Result<Json<Success<Nothing>>> {
+    if id == admin.id && (change.is_active == Some(false) || change.role == Some("user")) {
+        return Err(Error::new(&codes::SELF_LOCKOUT));
+    }
+    let (target, reason) = (format!("user:{id}"), change.reason.as_deref());
+    let mut tx = app.db.begin().await?;
+    let mut is_known = true;
+    if let Some(role) = change.role {
+        is_known &= accounts::set_role(&mut *tx, id, role).await?;
+        audit::record(&mut tx, &admin.username, &format!("user.role.{role}"), &target, reason).await?;
+    }
+    if let Some(is_active) = change.is_active {
+        is_known &= accounts::set_active(&mut *tx, id, is_active).await?;
+        let action = if is_active { "user.enable" } else { "user.disable" };
+        audit::record(&mut tx, &admin.username, action, &target, reason).await?;
+    }
+    if !is_known {
+        return Err(Error::new(&codes::USER_NOT_FOUND));
+    }
+    tx.commit().await?;
+    Ok(Success::saying(Nothing {}, lang.pick("用户已更新", "User changed")))
+}

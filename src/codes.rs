@@ -1,0 +1,87 @@
+//! Every error code the server itself gives, with its status, texts and advice: the one table behind
+//! the answers, the OpenAPI document and `docs/errors.md`. What is wrong *inside* a package has its
+//! codes in `package::CODES`.
+
+use axum::http::StatusCode;
+
+/// A stable error code. Texts may hold `{0}`, `{1}` for values of the occasion.
+#[derive(Debug)]
+pub struct Code {
+    /// What programs compare; never changes with the language.
+    pub code: &'static str,
+    /// The HTTP status it comes with.
+    pub status: StatusCode,
+    /// Chinese text.
+    pub zh: &'static str,
+    /// English text.
+    pub en: &'static str,
+    /// What to do about it, in Chinese.
+    pub advice_zh: &'static str,
+    /// What to do about it, in English.
+    pub advice_en: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident $status:ident $code:literal: $zh:literal / $en:literal; $azh:literal / $aen:literal)*) => {
+        $(#[doc = $en] pub static $name: Code = Code {
+            code: $code, status: StatusCode::$status, zh: $zh, en: $en, advice_zh: $azh, advice_en: $aen,
+        };)*
+        /// All of them, in the order of the documentation.
+        pub static ALL: &[&Code] = &[$(&$name),*];
+    };
+}
+
+codes! {
+    // What any request can meet.
+    INVALID_INPUT BAD_REQUEST "invalid_input": "请求参数有误" / "The input is invalid"; "按 details 逐项修改" / "Correct each field named in details"
+    INVALID_JSON BAD_REQUEST "invalid_json": "请求体不是有效的 JSON 对象" / "The body is not a valid JSON object"; "检查 JSON 语法与 UTF-8 编码" / "Check the JSON syntax and the UTF-8 encoding"
+    INVALID_PATH BAD_REQUEST "invalid_path": "路径不是有效的 UTF-8 编码" / "The path is not valid UTF-8"; "按 UTF-8 对路径做百分号编码" / "Percent-encode the path as UTF-8"
+    INVALID_QUERY BAD_REQUEST "invalid_query": "查询串不是有效的 UTF-8 编码" / "The query string is not valid UTF-8"; "按 UTF-8 对参数做百分号编码" / "Percent-encode the parameters as UTF-8"
+    NOT_FOUND NOT_FOUND "not_found": "没有这个地址" / "There is nothing at this address"; "对照 /api/docs 检查路径" / "Compare the path with /api/docs"
+    METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed": "此地址不支持该方法" / "This address does not take this method"; "使用 Allow 头列出的方法" / "Use a method the Allow header lists"
+    UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "请求体类型应为 {0}" / "The body must be {0}"; "设置正确的 Content-Type" / "Send the right Content-Type"
+    BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large": "请求体过大" / "The body is too large"; "缩小请求体" / "Send a smaller body"
+    URI_TOO_LONG URI_TOO_LONG "uri_too_long": "地址过长" / "The address is too long"; "缩短地址" / "Send a shorter address"
+    BODY_INTERRUPTED BAD_REQUEST "body_interrupted": "请求体在传输中断开" / "The body ended early"; "重新发送" / "Send it again"
+    REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout": "请求超时" / "The request took too long"; "稍后重试" / "Try again later"
+    RATE_LIMITED TOO_MANY_REQUESTS "rate_limited": "请求过于频繁，请 {0} 秒后再试" / "Too many requests; try again in {0} seconds"; "等待 Retry-After 指定的秒数" / "Wait as long as Retry-After says"
+    UNAVAILABLE SERVICE_UNAVAILABLE "unavailable": "服务暂时不可用，请稍后再试" / "The service is briefly unavailable; try again"; "等待 Retry-After 指定的秒数后重试" / "Try again after the time in Retry-After"
+    STORAGE_FULL INSUFFICIENT_STORAGE "storage_full": "服务器存储空间已满" / "The server's disk is full"; "请联系管理员" / "Tell the operator"
+    INTERNAL INTERNAL_SERVER_ERROR "internal_error": "服务器内部错误" / "Something went wrong in the server"; "请附上 request_id 报告此问题" / "Report it with the request_id"
+
+    // Who is asking.
+    UNAUTHENTICATED UNAUTHORIZED "unauthenticated": "需要登录" / "Sign in first"; "发送 Authorization: Bearer 令牌" / "Send Authorization: Bearer with a token"
+    INVALID_TOKEN UNAUTHORIZED "invalid_token": "令牌无效或已过期" / "The token is invalid or has ended"; "刷新令牌或重新登录" / "Refresh the token or sign in again"
+    INVALID_CREDENTIALS UNAUTHORIZED "invalid_credentials": "用户名或密码错误" / "Wrong username or password"; "检查用户名和密码" / "Check the username and the password"
+    ACCOUNT_DISABLED FORBIDDEN "account_disabled": "账号已被停用" / "This account is disabled"; "联系管理员" / "Ask an administrator"
+    FORBIDDEN FORBIDDEN "forbidden": "权限不足" / "You may not do this"; "换用有权限的账号" / "Use an account that may"
+    NOT_OWNER FORBIDDEN "not_owner": "你不是插件 {0} 的所有者" / "You do not own the plugin {0}"; "请所有者添加你，或换一个插件 id" / "Ask an owner to add you, or take another id"
+    TOKEN_SCOPE FORBIDDEN "token_scope": "此 API 令牌无权执行该操作" / "This API token does not allow this"; "创建带所需 scope 与 plugin_pattern 的令牌" / "Make a token with the scope and plugin_pattern needed"
+    SESSION_REQUIRED FORBIDDEN "session_required": "此操作需要登录会话，不能使用 API 令牌" / "This needs a signed-in session, not an API token"; "使用登录得到的 access_token" / "Use the access_token from signing in"
+    USERNAME_TAKEN CONFLICT "username_taken": "用户名已被使用" / "The username is taken"; "换一个用户名" / "Choose another username"
+    EMAIL_TAKEN CONFLICT "email_taken": "邮箱已被使用" / "The e-mail address is taken"; "换一个邮箱，或直接登录" / "Use another address, or sign in"
+    WRONG_PASSWORD FORBIDDEN "wrong_password": "原密码错误" / "The old password is wrong"; "检查原密码" / "Check the old password"
+    USER_NOT_FOUND NOT_FOUND "user_not_found": "用户不存在" / "There is no such user"; "检查用户名" / "Check the username"
+    TOKEN_NOT_FOUND NOT_FOUND "token_not_found": "令牌不存在" / "There is no such token"; "用 GET /auth/tokens 查看" / "List them with GET /auth/tokens"
+    TOO_MANY_TOKENS CONFLICT "too_many_tokens": "API 令牌数量已达上限 {0}" / "You have the most API tokens allowed: {0}"; "先删除不用的令牌" / "Delete one you no longer use"
+
+    // Plugins.
+    PLUGIN_NOT_FOUND NOT_FOUND "plugin_not_found": "插件不存在" / "There is no such plugin"; "检查插件 id" / "Check the plugin's id"
+    VERSION_NOT_FOUND NOT_FOUND "version_not_found": "插件版本不存在" / "The plugin has no such version"; "用 GET /plugins/{id} 查看版本" / "List the versions with GET /plugins/{id}"
+    VERSION_EXISTS CONFLICT "version_exists": "{0} 的版本 {1} 已存在" / "{0} {1} already exists"; "提高版本号后重新上传；已发布的版本不可更改" / "Raise the version and upload again; a published version never changes"
+    ID_RETIRED CONFLICT "id_retired": "插件 id {0} 曾被删除，不能再用" / "The id {0} belonged to a deleted plugin"; "换一个 id" / "Choose another id"
+    PLUGIN_BANNED FORBIDDEN "plugin_banned": "插件 {0} 已被封禁" / "The plugin {0} is banned"; "联系管理员" / "Ask an administrator"
+    FILE_MISSING BAD_REQUEST "file_missing": "未提供插件文件" / "No plugin file was sent"; "用 multipart 字段 plugin_file 上传" / "Send it as the multipart field plugin_file"
+    FILE_REPEATED BAD_REQUEST "file_repeated": "一次只能上传一个插件文件" / "Send one plugin file at a time"; "只保留一个 plugin_file 字段" / "Keep one plugin_file field"
+    FILE_TYPE BAD_REQUEST "file_type": "文件格式错误，请上传 .tar.gz 文件" / "The file must be a .tar.gz"; "用 tar -czf 打包" / "Pack it with tar -czf"
+    INVALID_MULTIPART BAD_REQUEST "invalid_multipart": "multipart 请求体格式错误" / "The multipart body is malformed"; "检查 boundary 与字段" / "Check the boundary and the fields"
+    PACKAGE_TOO_LARGE PAYLOAD_TOO_LARGE "package_too_large": "插件包超过 100 MiB" / "The package is over 100 MiB"; "缩小插件包" / "Make the package smaller"
+    INVALID_PACKAGE BAD_REQUEST "invalid_package": "插件包不符合要求" / "The package breaks the rules"; "按 details 逐项修改" / "Correct each fault named in details"
+    UNKNOWN_DEPENDENCY BAD_REQUEST "unknown_dependency": "依赖的插件不存在：{0}" / "Unknown dependency: {0}"; "先发布依赖，或更正其 id" / "Publish the dependency first, or correct its id"
+    BANNED_DEPENDENCY BAD_REQUEST "banned_dependency": "依赖的插件已被封禁：{0}" / "Banned dependency: {0}"; "去掉该依赖" / "Remove the dependency"
+    NO_OWN_RATING NOT_FOUND "rating_not_found": "评分不存在" / "There is no such rating"; "先提交评分" / "Rate the plugin first"
+    LAST_OWNER CONFLICT "last_owner": "最后一位所有者不能移除" / "The last owner cannot leave"; "先添加另一位所有者" / "Add another owner first"
+    OWNER_NOT_FOUND NOT_FOUND "owner_not_found": "该用户不是所有者" / "That user is not an owner"; "用 GET /plugins/{id}/owners 查看" / "List them with GET /plugins/{id}/owners"
+    HAS_DEPENDENTS CONFLICT "has_dependents": "有其他插件依赖 {0}，不能删除" / "Other plugins depend on {0}"; "改为封禁，或先处理依赖它的插件" / "Ban it instead, or deal with its dependents first"
+    SELF_LOCKOUT CONFLICT "self_lockout": "不能停用或降级自己的账号" / "You cannot disable or demote yourself"; "请另一位管理员操作" / "Ask another administrator"
+}

@@ -1,0 +1,153 @@
+//! Opening what the server stands on: database, store, journal, secrets.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use sqlx::{
+    ConnectOptions, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tracing::warn;
+
+use crate::{
+    accounts::Passwords,
+    cache::Redis,
+    changes::{self, Worker},
+    config::Config,
+    health::Health,
+    journal::Journal,
+    plugins::Catalogue,
+    postgres::{self, Cluster},
+    rate_limit::Limits,
+    state::{App, AppState},
+    storage::Storage,
+    telemetry::Metrics,
+    token::{Signer, kept_secret},
+};
+
+/// How long to wait at start for a database that is still starting itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The migrations of this program.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// A connected database with its tables up to date.
+pub struct Database {
+    /// Connections.
+    pub pool: PgPool,
+    /// The private cluster, when this process runs it.
+    pub cluster: Option<Arc<Cluster>>,
+}
+
+impl Database {
+    /// Closes the connections and stops the private cluster.
+    ///
+    /// # Errors
+    /// When the cluster does not stop.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.pool.close().await;
+        match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Connects to the configured database, or to a private one, and migrates it.
+///
+/// # Errors
+/// When it cannot be reached or migrated.
+pub async fn connect(config: &Config) -> anyhow::Result<Database> {
+    let (url, cluster) = match config.database.url.get() {
+        Some(url) => (url.to_owned(), None),
+        None => {
+            let folder = config.data_dir()?.join("postgres");
+            match postgres::running_elsewhere(&folder) {
+                Some(url) => (url, None),
+                None => {
+                    let cluster = Cluster::start(&folder).await?;
+                    (cluster.url(), Some(Arc::new(cluster)))
+                }
+            }
+        }
+    };
+    let options: PgConnectOptions = url.parse().context("database.url")?;
+    let options = options
+        .application_name("marketplace")
+        .options([
+            ("statement_timeout", "20s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ])
+        .log_statements("trace".parse()?)
+        .log_slow_statements("warn".parse()?, Duration::from_secs(2));
+    let pool = PgPoolOptions::new()
+        .max_connections(config.database.max_connections)
+        .acquire_timeout(Duration::from_secs(config.database.acquire_timeout_seconds))
+        // A connection is tried out only after a pause: one that was just used is alive.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > Duration::from_secs(1) {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    migrate(&pool).await?;
+    Ok(Database { pool, cluster })
+}
+
+/// Migrates, waiting for a database that does not answer yet.
+async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match pool.acquire().await {
+            Ok(_) => break,
+            Err(e) if Instant::now() < deadline && !matches!(e, sqlx::Error::Configuration(_)) => {
+                warn!(error = %e, "the database does not answer yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(e) => return Err(e).context("cannot reach the database"),
+        }
+    }
+    MIGRATOR.run(pool).await.context("cannot bring the database's tables up to date")
+}
+
+/// Opens everything else on top of a connected database.
+///
+/// # Errors
+/// When a folder cannot be made or a secret not kept.
+pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worker)> {
+    let data_dir = config.data_dir()?;
+    std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    let secret = match config.auth.jwt_secret.get() {
+        Some(secret) => secret.to_owned(),
+        None => kept_secret(&data_dir.join("jwt_secret"))?,
+    };
+    let store = match config.storage.url.as_str() {
+        "" => data_dir.join("store"),
+        path => Path::new(path.strip_prefix("file://").unwrap_or(path)).to_path_buf(),
+    };
+    let (feed, worker) = changes::feed();
+    let app = App {
+        db: pool,
+        redis: config.redis.url.get().map(Redis::connect).transpose()?,
+        storage: Storage::open_folder(&store).with_context(|| format!("cannot open the store {}", store.display()))?,
+        journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
+        signer: Signer::new(secret.as_bytes()),
+        passwords: Passwords::default(),
+        limits: Limits::new(config.limits.clone()),
+        catalogue: Catalogue::default(),
+        feed,
+        health: Health::default(),
+        metrics: Metrics::install()?,
+        config,
+    };
+    Ok((Arc::new(app), worker))
+}

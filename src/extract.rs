@@ -1,0 +1,365 @@
+//! Reading requests: JSON bodies, query strings and paths, each refused in the envelope with every
+//! fault it has.
+//!
+//! A body or query is read field by field into its struct, so that one answer names all faults;
+//! `serde` alone would stop at the first.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    codes,
+    error::{Error, Fault, Result},
+    i18n::Text,
+};
+
+/// The most bytes of a JSON body.
+pub const MAX_JSON: usize = 256 * 1024;
+
+/// A JSON body read into `T`.
+pub struct Body<T>(pub T);
+
+/// What can be read from the fields of a JSON object.
+pub trait FromFields: Sized {
+    /// Reads the fields; faults are noted in `fields`, and the value is then not used.
+    fn from_fields(fields: &mut Fields) -> Self;
+}
+
+impl<S: Send + Sync, T: FromFields> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !essence.ends_with("+json") {
+            return Err(Error::with(&codes::UNSUPPORTED_MEDIA_TYPE, &["application/json"]));
+        }
+        let bytes = read_body(request, state).await?;
+        let Ok(Value::Object(map)) = serde_json::from_slice(&bytes) else {
+            return Err(Error::new(&codes::INVALID_JSON));
+        };
+        let mut fields = Fields { map, prefix: String::new(), faults: Vec::new() };
+        let value = T::from_fields(&mut fields);
+        refuse_if_any(fields.faults)?;
+        Ok(Self(value))
+    }
+}
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Error::new(&codes::BODY_TOO_LARGE)
+        }
+        _ => Error::new(&codes::BODY_INTERRUPTED),
+    })
+}
+
+fn refuse_if_any(faults: Vec<Fault>) -> Result<()> {
+    if faults.is_empty() { Ok(()) } else { Err(Error::faults(&codes::INVALID_INPUT, faults)) }
+}
+
+/// The fields of one JSON object, and the faults found in them so far.
+pub struct Fields {
+    map: Map<String, Value>,
+    prefix: String,
+    faults: Vec<Fault>,
+}
+
+impl Fields {
+    /// Notes a fault of a field.
+    pub fn fault(&mut self, field: &str, zh: impl Into<String>, en: impl Into<String>) {
+        self.faults.push(Fault { field: format!("{}{field}", self.prefix), text: Text::new(zh, en) });
+    }
+
+    /// Whether the field is there at all, be it null.
+    pub fn has(&self, field: &str) -> bool {
+        self.map.contains_key(field)
+    }
+
+    /// A required text.
+    pub fn text(&mut self, field: &str) -> String {
+        if self.map.get(field).is_none_or(Value::is_null) {
+            self.fault(field, "必填", "is required");
+            return String::new();
+        }
+        self.optional_text(field).unwrap_or_default()
+    }
+
+    /// A text, or `None` when absent or null.
+    pub fn optional_text(&mut self, field: &str) -> Option<String> {
+        match self.map.get(field)? {
+            Value::Null => None,
+            Value::String(text) if text.contains('\0') => {
+                self.fault(field, "不能含有空字符", "must not hold a NUL character");
+                None
+            }
+            Value::String(text) => Some(text.clone()),
+            _ => {
+                self.fault(field, "应为字符串", "must be a string");
+                None
+            }
+        }
+    }
+
+    /// A list of texts; empty when absent or null.
+    pub fn texts(&mut self, field: &str) -> Vec<String> {
+        let items = match self.map.get(field) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) if items.len() <= 100 => items,
+            _ => {
+                self.fault(field, "应为字符串数组，至多 100 项", "must be a list of at most 100 strings");
+                return Vec::new();
+            }
+        };
+        let texts: Option<Vec<String>> =
+            items.iter().map(|item| item.as_str().filter(|t| !t.contains('\0')).map(str::to_owned)).collect();
+        texts.unwrap_or_else(|| {
+            self.fault(field, "应为字符串数组", "must be a list of strings");
+            Vec::new()
+        })
+    }
+
+    /// A required whole number in a range.
+    pub fn integer(&mut self, field: &str, range: std::ops::RangeInclusive<i64>) -> i64 {
+        if self.map.get(field).is_none_or(Value::is_null) {
+            self.fault(field, "必填", "is required");
+        }
+        self.optional_integer(field, range).unwrap_or_default()
+    }
+
+    /// A whole number in a range, or `None` when absent or null.
+    pub fn optional_integer(&mut self, field: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let value = self.map.get(field).filter(|v| !v.is_null())?.as_i64();
+        let found = value.filter(|n| range.contains(n));
+        if found.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.fault(
+                field,
+                format!("应为 {low} 到 {high} 的整数"),
+                format!("must be a whole number from {low} to {high}"),
+            );
+        }
+        found
+    }
+
+    /// A number in a range, or `None` when absent or null.
+    pub fn optional_number(&mut self, field: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let value = self.map.get(field).filter(|v| !v.is_null())?.as_f64();
+        let found = value.filter(|n| range.contains(n));
+        if found.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.fault(field, format!("应为 {low} 到 {high} 的数"), format!("must be a number from {low} to {high}"));
+        }
+        found
+    }
+
+    /// A truth value, or `None` when absent or null.
+    pub fn optional_bool(&mut self, field: &str) -> Option<bool> {
+        let value = self.map.get(field).filter(|v| !v.is_null())?.as_bool();
+        if value.is_none() {
+            self.fault(field, "应为 true 或 false", "must be true or false");
+        }
+        value
+    }
+
+    /// One of the values `T` knows, or `None` when absent or null.
+    pub fn optional_choice<T: Choice>(&mut self, field: &str) -> Option<T> {
+        let text = self.optional_text(field)?;
+        let choice = T::from_name(&text);
+        if choice.is_none() {
+            let (zh, en) = choice_fault::<T>();
+            self.fault(field, zh, en);
+        }
+        choice
+    }
+
+    /// The count at `field`: at least 1, capped at `most`, `default` when absent or null.
+    pub fn count(&mut self, field: &str, default: u32, most: u32) -> u32 {
+        match self.map.get(field) {
+            None | Some(Value::Null) => default,
+            Some(Value::Number(n)) if n.as_u64().is_some_and(|n| n > 0) => {
+                n.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(most).min(most)
+            }
+            _ => {
+                self.fault(field, "应为大于 0 的整数", "must be a whole number above 0");
+                default
+            }
+        }
+    }
+
+    /// Reads the object at `field`; an absent or null one is read as empty.
+    pub fn nested<T>(&mut self, field: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let map = match self.map.remove(field) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(map)) => map,
+            Some(_) => {
+                self.fault(field, "应为对象", "must be an object");
+                Map::new()
+            }
+        };
+        let mut inner = Self { map, prefix: format!("{}{field}.", self.prefix), faults: Vec::new() };
+        let value = read(&mut inner);
+        self.faults.append(&mut inner.faults);
+        value
+    }
+}
+
+/// A closed set of names, as `sort` and `order` are.
+pub trait Choice: Sized + Copy + 'static {
+    /// Every name with its value; the names of a message.
+    const NAMES: &'static [(&'static str, Self)];
+
+    /// The value of a name.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
+fn choice_fault<T: Choice>() -> (String, String) {
+    let names = T::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    (format!("应为以下之一：{names}"), format!("must be one of: {names}"))
+}
+
+/// A query string read into `T`.
+pub struct Query<T>(pub T);
+
+/// What can be read from a query string.
+pub trait FromParams: Sized {
+    /// Reads the parameters; faults are noted in `params`, and the value is then not used.
+    fn from_params(params: &mut Params) -> Self;
+}
+
+impl<S: Sync, T: FromParams> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let mut params = Params::parse(parts.uri.query().unwrap_or_default())?;
+        let value = T::from_params(&mut params);
+        refuse_if_any(params.faults)?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters of a query string, and the faults found in them so far.
+pub struct Params {
+    pairs: Vec<(String, String)>,
+    faults: Vec<Fault>,
+}
+
+impl Params {
+    /// Decodes a query string (`application/x-www-form-urlencoded`), strictly UTF-8.
+    pub(crate) fn parse(query: &str) -> Result<Self> {
+        let decode = |text: &str| {
+            let plain = text.replace('+', " ");
+            let text = percent_encoding::percent_decode_str(&plain).decode_utf8().ok()?.into_owned();
+            (!text.contains('\0')).then_some(text)
+        };
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        };
+        let pairs: Option<Vec<_>> = query.split('&').filter(|p| !p.is_empty()).map(pair).collect();
+        let pairs = pairs.filter(|pairs| pairs.len() <= 100).ok_or_else(|| Error::new(&codes::INVALID_QUERY))?;
+        Ok(Self { pairs, faults: Vec::new() })
+    }
+
+    /// Notes a fault of a parameter.
+    pub fn fault(&mut self, field: &str, zh: impl Into<String>, en: impl Into<String>) {
+        self.faults.push(Fault { field: field.to_owned(), text: Text::new(zh, en) });
+    }
+
+    /// The first value given under any of the names; later names are aliases.
+    pub fn text(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.pairs.iter().find(|(n, _)| n == name)).map(|(_, value)| value.as_str())
+    }
+
+    /// A text of at most `most` characters; empty counts as absent.
+    pub fn short_text(&mut self, name: &str, most: usize) -> Option<String> {
+        let text = self.text(&[name]).filter(|text| !text.is_empty())?.to_owned();
+        if text.chars().count() > most {
+            self.fault(name, format!("至多 {most} 个字符"), format!("must be at most {most} characters"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// All values of a repeatable parameter, empty ones left out.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.pairs.iter().filter(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone()).collect()
+    }
+
+    /// A whole number above 0, capped at `most`, `default` when absent.
+    pub fn count(&mut self, names: &[&str], default: u32, most: u32) -> u32 {
+        let Some(text) = self.text(names) else { return default };
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && text.bytes().any(|b| b != b'0') {
+            // Digits that do not fit a number are over any maximum.
+            return text.parse().unwrap_or(most).min(most);
+        }
+        self.fault(names[0], "应为大于 0 的整数", "must be a whole number above 0");
+        default
+    }
+
+    /// One of the values `T` knows, or `None` when absent.
+    pub fn choice<T: Choice>(&mut self, names: &[&str]) -> Option<T> {
+        let choice = T::from_name(self.text(names)?);
+        if choice.is_none() {
+            let (zh, en) = choice_fault::<T>();
+            self.fault(names[0], zh, en);
+        }
+        choice
+    }
+}
+
+/// The parameters of the path. A part that cannot be what it should be names nothing: 404.
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        use axum::extract::{path::ErrorKind, rejection::PathRejection};
+        if parts.uri.path().contains("%00") {
+            // No name holds a NUL character, and PostgreSQL takes none.
+            return Err(Error::new(&codes::INVALID_PATH));
+        }
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(e)) => match e.into_kind() {
+                ErrorKind::InvalidUtf8InPathParam { .. } => Err(Error::new(&codes::INVALID_PATH)),
+                _ => Err(Error::new(&codes::NOT_FOUND)),
+            },
+            Err(e) => Err(Error::Internal(anyhow::anyhow!(e))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_capped_above_and_refused_below_or_beside() {
+        let count = |query: &str| {
+            let mut params = Params::parse(query).expect("a query");
+            let n = params.count(&["limit", "per_page"], 20, 100);
+            (n, params.faults.len())
+        };
+        assert_eq!(count(""), (20, 0));
+        assert_eq!(count("per_page=5"), (5, 0));
+        assert_eq!(count("limit=99999999999999999999999"), (100, 0));
+        for bad in ["limit=0", "limit=-1", "limit=abc", "limit=", "limit=1.5", "limit=%2B1", "limit=00"] {
+            assert_eq!(count(bad), (20, 1), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_not_utf8_is_refused() {
+        assert!(Params::parse("search=%ff").is_err());
+        assert!(Params::parse("search=%00").is_err());
+        assert_eq!(Params::parse("search=%E6%97%A5+x").expect("fine").text(&["search"]), Some("日 x"));
+    }
+}

@@ -1,0 +1,109 @@
+//! Health: what a round of probes found last, so that asking costs nothing.
+
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    codes,
+    envelope::Success,
+    error::{Error, Fault, Result},
+    i18n::Text,
+    state::{App, AppState},
+};
+
+/// How a dependency stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Standing {
+    /// It answers.
+    Up,
+    /// It does not answer.
+    Down,
+    /// It is not configured; this process does its work.
+    Internal,
+}
+
+/// What the last round of probes found.
+#[derive(Default)]
+pub struct Health {
+    database: AtomicU8,
+    cache: AtomicU8,
+    storage: AtomicU8,
+}
+
+fn read(standing: &AtomicU8) -> Standing {
+    match standing.load(Ordering::Relaxed) {
+        0 => Standing::Up,
+        1 => Standing::Down,
+        _ => Standing::Internal,
+    }
+}
+
+/// The state of the server and what it depends on.
+#[derive(Serialize, ToSchema)]
+pub struct Report {
+    /// `ok`, or `degraded` while something is missing that can be done without.
+    status: &'static str,
+    version: &'static str,
+    dependencies: Dependencies,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Dependencies {
+    database: Standing,
+    cache: Standing,
+    storage: Standing,
+}
+
+/// The route `/health`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(health))
+}
+
+/// Tells whether the server and its dependencies work; 503 without its database.
+#[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Success<Report>)))]
+pub async fn health(State(app): State<AppState>) -> Result<Json<Success<Report>>> {
+    let health = &app.health;
+    let dependencies =
+        Dependencies { database: read(&health.database), cache: read(&health.cache), storage: read(&health.storage) };
+    if dependencies.database == Standing::Down {
+        let fault = Fault {
+            field: "database".into(),
+            text: Text::new("数据库没有响应", "the database does not answer"),
+        };
+        return Err(Error::faults(&codes::UNAVAILABLE, vec![fault]).header(axum::http::header::RETRY_AFTER, 2.into()));
+    }
+    let is_whole = dependencies.cache != Standing::Down && dependencies.storage != Standing::Down;
+    let status = if is_whole { "ok" } else { "degraded" };
+    Ok(Success::of(Report { status, version: env!("CARGO_PKG_VERSION"), dependencies }))
+}
+
+/// One round of probes.
+pub async fn probe_once(app: &App) {
+    let patience = Duration::from_secs(1);
+    let select = sqlx::query_scalar!("select 1 as one").fetch_one(&app.db);
+    let database = matches!(tokio::time::timeout(patience, select).await, Ok(Ok(_)));
+    let cache = match &app.redis {
+        Some(redis) if redis.ping().await => Standing::Up,
+        Some(_) => Standing::Down,
+        None => Standing::Internal,
+    };
+    let storage = app.storage.is_writable().await;
+    let standing = |is_up| if is_up { Standing::Up } else { Standing::Down };
+    for (name, slot, standing) in [
+        ("database", &app.health.database, standing(database)),
+        ("cache", &app.health.cache, cache),
+        ("storage", &app.health.storage, standing(storage)),
+    ] {
+        slot.store(standing as u8, Ordering::Relaxed);
+        app.metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(standing != Standing::Down)));
+    }
+}

@@ -1,0 +1,39 @@
+//! The GeekTools plugin marketplace.
+//!
+//! A folder is a part of the product, a file is a foundation it stands on. Imports point one way:
+//! `main → routes, jobs → domains → foundations`, and among the domains
+//! `accounts ← plugins ← search ← ratings ← admin`.
+
+pub mod accounts;
+pub mod admin;
+pub mod audit;
+pub mod cache;
+pub mod changes;
+pub mod codes;
+pub mod commands;
+pub mod config;
+pub mod envelope;
+pub mod error;
+pub mod extract;
+pub mod health;
+pub mod i18n;
+pub mod jobs;
+pub mod journal;
+pub mod log_file;
+pub mod middleware;
+pub mod openapi;
+pub mod package;
+pub mod page;
+pub mod plugins;
+pub mod postgres;
+pub mod range;
+pub mod rate_limit;
+pub mod ratings;
+pub mod routes;
+pub mod search;
+pub mod server;
+pub mod state;
+pub mod storage;
+pub mod telemetry;
+pub mod timestamps;
+pub mod token;

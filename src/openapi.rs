@@ -1,0 +1,56 @@
+//! The OpenAPI document, made from the handlers' own annotations.
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr},
+};
+
+use crate::{codes, error::FailureBody, middleware::BASES, package};
+
+/// Every stable error code, the server's and the packages'.
+pub fn error_codes() -> impl Iterator<Item = &'static str> {
+    codes::ALL.iter().map(|code| code.code).chain(package::CODES.iter().map(|code| code.code))
+}
+
+/// Adds what all operations have in common: the base, failures, security, and the list of codes.
+pub fn complete(mut document: OpenApi) -> String {
+    document.info = InfoBuilder::new()
+        .title("GeekTools Marketplace")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Find, trust and install GeekTools plugins. 查找、信任并安装 GeekTools 插件。"))
+        .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
+        .build();
+    let components = document.components.get_or_insert_default();
+    let mut schemas = vec![(FailureBody::name().into_owned(), FailureBody::schema())];
+    FailureBody::schemas(&mut schemas);
+    components.schemas.extend(schemas.into_iter().map(|(name, schema): (String, RefOr<_>)| (name, schema)));
+    // What is the same everywhere is easier said in JSON than in a builder's types.
+    let mut document = serde_json::to_value(&document).unwrap_or_default();
+    document["servers"] = json!([{ "url": BASES[0] }]);
+    document["components"]["securitySchemes"]["bearer"] = json!({
+        "type": "http", "scheme": "bearer", "description": "An access token from signing in, or an API token (gtm_…)",
+    });
+    document["components"]["schemas"]["Failure"]["properties"]["code"]["enum"] = error_codes().collect();
+    let failure = json!({ "description": "A failure, see `code`", "content": { "application/json": {
+        "schema": { "$ref": "#/components/schemas/Failure" } } } });
+    for operation in
+        document["paths"].as_object_mut().into_iter().flatten().flat_map(|(_, path)| path.as_object_mut()).flatten()
+    {
+        if let Some(responses) = operation.1.get_mut("responses").and_then(Value::as_object_mut) {
+            responses.insert("4XX".into(), failure.clone());
+            responses.insert("5XX".into(), failure.clone());
+        }
+    }
+    document.to_string()
+}
+
+/// The document as an answer.
+pub fn answer(document: &str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=300")], document.to_owned())
+        .into_response()
+}

@@ -1,0 +1,452 @@
+//! The catalogue in memory: for every plugin what lists sort and filter by, in ready-made orders.
+//!
+//! PostgreSQL has no cheap way to the nine-thousandth page or to the number of matches; here a page
+//! is a slice of an array and a total is its length. It is filled from the database at start and
+//! kept right by the change feed, so it can be lost at any time.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use semver::Version;
+use time::OffsetDateTime;
+
+use super::{model::Status, queries};
+use crate::{changes::Change, extract::Choice, page::Page, state::App};
+
+/// What a list is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Sort {
+    Downloads,
+    Rating,
+    UpdatedAt,
+    CreatedAt,
+    Name,
+    /// Best match first; without words the same as downloads.
+    Relevance,
+}
+
+impl Choice for Sort {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("downloads", Self::Downloads),
+        ("download_count", Self::Downloads),
+        ("rating", Self::Rating),
+        ("updated_at", Self::UpdatedAt),
+        ("created_at", Self::CreatedAt),
+        ("name", Self::Name),
+        ("relevance", Self::Relevance),
+    ];
+}
+
+/// Which end comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Order {
+    Asc,
+    Desc,
+}
+
+impl Choice for Order {
+    const NAMES: &'static [(&'static str, Self)] = &[("asc", Self::Asc), ("desc", Self::Desc)];
+}
+
+/// Which states a list shows; banned plugins are in none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum StatusFilter {
+    #[default]
+    Active,
+    Deprecated,
+    Any,
+}
+
+impl Choice for StatusFilter {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("active", Self::Active), ("deprecated", Self::Deprecated), ("any", Self::Any)];
+}
+
+/// Which plugins a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// By state.
+    pub status: StatusFilter,
+    /// With any of these tags, ignoring case; empty = all plugins.
+    pub tags: Vec<String>,
+    /// With every one of the tags instead of any.
+    pub all_tags: bool,
+    /// By this author, ignoring case.
+    pub author: Option<String>,
+    /// Rated at least so.
+    pub min_rating: Option<f64>,
+    /// Running on this GeekTools version.
+    pub runs_on: Option<Version>,
+}
+
+/// What lists need to know of one plugin.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub key: i64,
+    pub id: String,
+    pub name: String,
+    pub author: String,
+    pub status: Status,
+    pub downloads: i64,
+    /// In hundredths.
+    pub rating: i32,
+    pub rating_count: i64,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    pub min_geektools_version: Option<Version>,
+    pub tags: Vec<String>,
+}
+
+type Slot = u32;
+const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+/// Above this many changes at once, sorting anew is cheaper than moving entries one by one.
+const MANY: usize = 256;
+
+/// The catalogue of this process.
+#[derive(Default)]
+pub struct Catalogue {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    slots: Vec<Option<Row>>,
+    free: Vec<Slot>,
+    by_id: HashMap<Arc<str>, Slot>,
+    by_key: HashMap<i64, Slot>,
+    /// Active plugins, by each of [`ORDERS`], as the sort's default direction shows them.
+    orders: [Vec<Slot>; ORDERS.len()],
+    deprecated: HashSet<Slot>,
+    by_tag: HashMap<String, HashSet<Slot>>,
+    by_author: HashMap<String, HashSet<Slot>>,
+}
+
+struct Row {
+    key: i64,
+    id: Arc<str>,
+    /// Lower case, for sorting.
+    name: Box<str>,
+    author: Box<str>,
+    status: Status,
+    downloads: i64,
+    rating: i32,
+    rating_count: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    min_geektools_version: Option<Version>,
+    tags: Box<[Box<str>]>,
+}
+
+impl From<Entry> for Row {
+    fn from(entry: Entry) -> Self {
+        Self {
+            key: entry.key,
+            id: entry.id.into(),
+            name: entry.name.to_lowercase().into(),
+            author: entry.author.to_lowercase().into(),
+            status: entry.status,
+            downloads: entry.downloads,
+            rating: entry.rating,
+            rating_count: entry.rating_count,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            min_geektools_version: entry.min_geektools_version,
+            tags: entry.tags.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl Catalogue {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces everything.
+    pub fn replace(&self, entries: Vec<Entry>) {
+        let mut fresh = State::default();
+        for entry in entries {
+            fresh.insert(entry.into(), false);
+        }
+        fresh.sort();
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// Brings the plugins `ids` to what `entries` say; those without an entry are gone.
+    pub fn apply(&self, ids: &[String], entries: Vec<Entry>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let in_place = ids.len() <= MANY;
+        if !in_place {
+            let gone: HashSet<Slot> = ids.iter().filter_map(|id| state.by_id.get(id.as_str()).copied()).collect();
+            for order in &mut state.orders {
+                order.retain(|slot| !gone.contains(slot));
+            }
+        }
+        for id in ids {
+            state.remove(id, in_place);
+        }
+        for entry in entries {
+            state.insert(entry.into(), in_place);
+        }
+        if !in_place {
+            state.sort();
+        }
+    }
+
+    /// One page of the plugins that fit, and how many fit in all.
+    pub fn page(&self, filter: &Filter, sort: Sort, order: Order, page: Page) -> (Vec<Arc<str>>, u64) {
+        let state = self.read();
+        let sort = if sort == Sort::Relevance { Sort::Downloads } else { sort };
+        if let Some(slots) = state.whole_order(filter, sort) {
+            let (slots, total) = slice(slots, order != default_order(sort), page);
+            return (state.ids(slots), total);
+        }
+        let mut slots: Vec<Slot> = state.candidates(filter).filter(|slot| state.fits(*slot, filter)).collect();
+        let compare = |a: &Slot, b: &Slot| state.compare(*a, *b, sort);
+        partial_sort(&mut slots, order != default_order(sort), page, compare);
+        let (slots, total) = slice(&slots, order != default_order(sort), page);
+        (state.ids(slots), total)
+    }
+
+    /// The found plugins that fit, in the order found or sorted, as a page.
+    pub fn page_of(
+        &self,
+        found: &[i64],
+        filter: &Filter,
+        sort: Sort,
+        order: Order,
+        page: Page,
+    ) -> (Vec<Arc<str>>, u64) {
+        let state = self.read();
+        let slots = found.iter().filter_map(|key| state.by_key.get(key).copied());
+        let mut slots: Vec<Slot> = slots.filter(|slot| state.fits(*slot, filter)).collect();
+        let reversed = order != default_order(sort);
+        if sort != Sort::Relevance {
+            slots.sort_unstable_by(|a, b| state.compare(*a, *b, sort));
+        }
+        let (slots, total) = slice(&slots, reversed, page);
+        (state.ids(slots), total)
+    }
+
+    /// Tags of active plugins with their numbers, most used first.
+    pub fn tags(&self) -> Vec<(String, usize)> {
+        let state = self.read();
+        let is_active = |slot: &&Slot| state.row(**slot).is_some_and(|row| row.status == Status::Active);
+        let mut spellings: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        for (tag, slots) in &state.by_tag {
+            let count = slots.iter().filter(is_active).count();
+            let spelling =
+                slots.iter().find_map(|slot| state.row(*slot)?.tags.iter().find(|t| t.to_lowercase() == *tag));
+            if count > 0 {
+                spellings.insert(tag, (spelling.map_or(tag, |s| s), count));
+            }
+        }
+        let mut tags: Vec<(String, usize)> = spellings.into_values().map(|(tag, n)| (tag.to_owned(), n)).collect();
+        tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        tags
+    }
+
+    /// Plugins in default lists.
+    pub fn active(&self) -> usize {
+        self.read().orders[0].len()
+    }
+}
+
+fn default_order(sort: Sort) -> Order {
+    if sort == Sort::Name { Order::Asc } else { Order::Desc }
+}
+
+impl Sort {
+    /// The direction when none is asked for: names from A, everything else from the top.
+    pub fn default_order(self) -> Order {
+        default_order(self)
+    }
+}
+
+fn bounds(len: usize, page: Page) -> (usize, usize) {
+    let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(len);
+    (start, start.saturating_add(page.limit as usize).min(len))
+}
+
+fn slice(slots: &[Slot], reversed: bool, page: Page) -> (Vec<Slot>, u64) {
+    let len = slots.len();
+    let (start, end) = bounds(len, page);
+    let shown = if reversed {
+        slots[len - end..len - start].iter().rev().copied().collect()
+    } else {
+        slots[start..end].to_vec()
+    };
+    (shown, len as u64)
+}
+
+/// Puts the entries of one page into their places, leaving the others in any order.
+fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn(&Slot, &Slot) -> Ordering) {
+    let len = slots.len();
+    let (start, end) = bounds(len, page);
+    let (start, end) = if reversed { (len - end, len - start) } else { (start, end) };
+    if start >= end {
+        return;
+    }
+    if end < len {
+        slots.select_nth_unstable_by(end, &compare);
+    }
+    if start > 0 {
+        slots[..end].select_nth_unstable_by(start, &compare);
+    }
+    slots[start..end].sort_unstable_by(&compare);
+}
+
+impl State {
+    fn row(&self, slot: Slot) -> Option<&Row> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    fn ids(&self, slots: Vec<Slot>) -> Vec<Arc<str>> {
+        slots.into_iter().filter_map(|slot| Some(self.row(slot)?.id.clone())).collect()
+    }
+
+    /// Better first; equal ones by id, so that pages never overlap.
+    fn compare(&self, a: Slot, b: Slot, sort: Sort) -> Ordering {
+        let (Some(a), Some(b)) = (self.row(a), self.row(b)) else { return a.cmp(&b) };
+        let by_sort = match sort {
+            Sort::Downloads | Sort::Relevance => b.downloads.cmp(&a.downloads),
+            Sort::Rating => (b.rating, b.rating_count).cmp(&(a.rating, a.rating_count)),
+            Sort::UpdatedAt => b.updated_at.cmp(&a.updated_at),
+            Sort::CreatedAt => b.created_at.cmp(&a.created_at),
+            Sort::Name => a.name.cmp(&b.name),
+        };
+        by_sort.then_with(|| a.id.cmp(&b.id))
+    }
+
+    fn sort(&mut self) {
+        for (i, sort) in ORDERS.iter().enumerate() {
+            let mut slots = std::mem::take(&mut self.orders[i]);
+            slots.sort_unstable_by(|a, b| self.compare(*a, *b, *sort));
+            self.orders[i] = slots;
+        }
+    }
+
+    fn insert(&mut self, row: Row, in_place: bool) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as Slot
+        });
+        self.by_id.insert(row.id.clone(), slot);
+        self.by_key.insert(row.key, slot);
+        for tag in &row.tags {
+            self.by_tag.entry(tag.to_lowercase()).or_default().insert(slot);
+        }
+        self.by_author.entry(row.author.to_string()).or_default().insert(slot);
+        let status = row.status;
+        self.slots[slot as usize] = Some(row);
+        if status == Status::Deprecated {
+            self.deprecated.insert(slot);
+            return;
+        }
+        for (i, sort) in ORDERS.iter().enumerate() {
+            let mut order = std::mem::take(&mut self.orders[i]);
+            let at = if in_place {
+                order.partition_point(|other| self.compare(*other, slot, *sort).is_lt())
+            } else {
+                order.len()
+            };
+            order.insert(at, slot);
+            self.orders[i] = order;
+        }
+    }
+
+    fn remove(&mut self, id: &str, in_place: bool) {
+        let Some(slot) = self.by_id.remove(id) else { return };
+        if !self.deprecated.remove(&slot) && in_place {
+            for (i, sort) in ORDERS.iter().enumerate() {
+                let mut order = std::mem::take(&mut self.orders[i]);
+                let at = order.partition_point(|other| self.compare(*other, slot, *sort).is_lt());
+                if order.get(at) == Some(&slot) {
+                    order.remove(at);
+                }
+                self.orders[i] = order;
+            }
+        }
+        let Some(row) = self.slots[slot as usize].take() else { return };
+        self.by_key.remove(&row.key);
+        let tags = row.tags.iter().map(|tag| tag.to_lowercase()).collect::<Vec<_>>();
+        for (map, keys) in [(&mut self.by_tag, tags), (&mut self.by_author, vec![row.author.to_string()])] {
+            for key in keys {
+                if let Some(slots) = map.get_mut(&key) {
+                    slots.remove(&slot);
+                    if slots.is_empty() {
+                        map.remove(&key);
+                    }
+                }
+            }
+        }
+        self.free.push(slot);
+    }
+
+    /// The ready-made order, when the filter asks for nothing but active plugins.
+    fn whole_order(&self, filter: &Filter, sort: Sort) -> Option<&[Slot]> {
+        let is_plain = filter.status == StatusFilter::Active
+            && filter.tags.is_empty()
+            && filter.author.is_none()
+            && filter.min_rating.is_none()
+            && filter.runs_on.is_none();
+        let index = ORDERS.iter().position(|known| *known == sort)?;
+        is_plain.then(|| self.orders[index].as_slice())
+    }
+
+    /// The smallest known set that holds everything that can fit.
+    fn candidates<'a>(&'a self, filter: &Filter) -> Box<dyn Iterator<Item = Slot> + 'a> {
+        if let Some(author) = &filter.author {
+            return Box::new(self.by_author.get(&author.to_lowercase()).into_iter().flatten().copied());
+        }
+        if !filter.tags.is_empty() {
+            let mut sets: Vec<_> = filter.tags.iter().filter_map(|tag| self.by_tag.get(&tag.to_lowercase())).collect();
+            if filter.all_tags || sets.len() <= 1 {
+                let smallest = sets.into_iter().min_by_key(|set| set.len());
+                return Box::new(smallest.into_iter().flatten().copied());
+            }
+            sets.dedup_by(|a, b| std::ptr::eq(*a, *b));
+            let slots: HashSet<Slot> = sets.into_iter().flatten().copied().collect();
+            return Box::new(slots.into_iter());
+        }
+        let active = self.orders[0].iter().copied();
+        match filter.status {
+            StatusFilter::Active => Box::new(active),
+            StatusFilter::Deprecated => Box::new(self.deprecated.iter().copied()),
+            StatusFilter::Any => Box::new(active.chain(self.deprecated.iter().copied())),
+        }
+    }
+
+    fn fits(&self, slot: Slot, filter: &Filter) -> bool {
+        let Some(row) = self.row(slot) else { return false };
+        let has = |tag: &String| row.tags.iter().any(|own| own.to_lowercase() == tag.to_lowercase());
+        let status = match filter.status {
+            StatusFilter::Active => row.status == Status::Active,
+            StatusFilter::Deprecated => row.status == Status::Deprecated,
+            StatusFilter::Any => true,
+        };
+        status
+            && (filter.tags.is_empty()
+                || if filter.all_tags { filter.tags.iter().all(has) } else { filter.tags.iter().any(has) })
+            && filter.author.as_ref().is_none_or(|author| *row.author == *author.to_lowercase())
+            && filter.min_rating.is_none_or(|least| f64::from(row.rating) >= least * 100.0 - 1e-6)
+            && filter.runs_on.as_ref().is_none_or(|on| row.min_geektools_version.as_ref().is_none_or(|min| min <= on))
+    }
+}
+
+/// Brings the catalogue up to date with the database.
+///
+/// # Errors
+/// When the database is away.
+pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
+    match change {
+        Change::Everything => app.catalogue.replace(queries::entries(&app.db, None).await?),
+        Change::Plugins(ids) => app.catalogue.apply(ids, queries::entries(&app.db, Some(ids)).await?),
+    }
+    Ok(())
+}

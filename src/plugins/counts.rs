@@ -1,0 +1,52 @@
+//! Download counts: noted in the journal, brought to the database in batches.
+
+use time::{Date, OffsetDateTime};
+use tracing::{error, warn};
+
+use super::queries::{self, VersionFile};
+use crate::{error::Result, journal::Segment, state::App};
+
+const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
+
+/// Notes that a transfer begins. It will be counted, once, whatever dies.
+pub(super) fn note_download(app: &App, id: &str, file: &VersionFile) {
+    let day = OffsetDateTime::now_utc().date().to_julian_day() - EPOCH.to_julian_day();
+    app.journal.append((file.version_id, day));
+    app.metrics.downloaded(id);
+}
+
+/// Brings everything noted so far to the database.
+///
+/// # Errors
+/// When the database is away; nothing is lost, the next round tries again.
+pub async fn flush_once(app: &App) -> Result<()> {
+    while let Some(segment) = app.journal.next()? {
+        let ids = apply(app, &segment).await?;
+        app.journal.applied(&segment);
+        app.feed.settle(ids).await;
+    }
+    Ok(())
+}
+
+async fn apply(app: &App, segment: &Segment) -> Result<Vec<String>> {
+    let (mut versions, mut days, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    for ((version, day), count) in &segment.counts {
+        match Date::from_julian_day(EPOCH.to_julian_day().saturating_add(*day)) {
+            Ok(day) => {
+                versions.push(*version);
+                days.push(day);
+                counts.push(*count);
+            }
+            Err(e) => error!(error = %e, "a journal record holds no day"),
+        }
+    }
+    let mut tx = app.db.begin().await?;
+    if !queries::insert_segment(&mut tx, segment.id).await? {
+        warn!(segment = %segment.id, "these counts are in the database already");
+        return Ok(Vec::new());
+    }
+    let ids = queries::add_downloads(&mut tx, &versions, &days, &counts).await?;
+    app.feed.announce(&mut tx, &ids).await?;
+    tx.commit().await?;
+    Ok(ids)
+}

@@ -1,0 +1,53 @@
+//! One plugin in full.
+
+use axum::{Json, extract::State};
+use semver::Version;
+
+use super::{
+    list::file_url,
+    model::{PluginDetail, PluginId},
+    queries,
+};
+use crate::{
+    codes,
+    envelope::Success,
+    error::{OrRefuse, Result},
+    extract::Path,
+    state::{App, AppState},
+};
+
+/// Shows a plugin.
+#[utoipa::path(get, path = "/plugins/{id}", tag = "plugins", params(("id" = String, Path)), responses(
+    (status = 200, body = Success<PluginDetail>),
+))]
+pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Json<Success<PluginDetail>>> {
+    Ok(Success::of(find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
+}
+
+/// A plugin that is not banned, with all its parts as of one moment.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
+    let mut tx = app.db.begin_with("begin isolation level repeatable read read only").await?;
+    let Some(mut plugin) = queries::detail(&mut *tx, id).await? else { return Ok(None) };
+    plugin.versions = queries::versions(&mut *tx, id).await?;
+    plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<Version>().ok()));
+    plugin.owners = queries::owners(&mut *tx, id).await?;
+    if let Some(version) = &plugin.current_version {
+        plugin.scripts = queries::scripts(&mut *tx, id, version).await?;
+        plugin.dependencies = queries::dependencies(&mut *tx, id, version).await?;
+        plugin.file_url = file_url(app, id, version);
+    }
+    tx.commit().await?;
+    Ok(Some(plugin))
+}
+
+/// Refuses an id that is unknown or banned.
+///
+/// # Errors
+/// 404 `plugin_not_found`.
+pub async fn find_visible(app: &App, id: &PluginId) -> Result<()> {
+    let known = queries::is_visible(&app.db, id.as_str()).await?;
+    known.then_some(()).or_refuse(&codes::PLUGIN_NOT_FOUND)
+}

@@ -1,0 +1,172 @@
+//! Handing out packages: streamed from disk, handed to nginx, or redirected to a CDN.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::{
+    counts,
+    model::PluginId,
+    queries::{self, VersionFile},
+};
+use crate::{
+    codes,
+    error::{Error, Result},
+    extract::{FromParams, Params, Path, Query},
+    range::{self, Range},
+    state::AppState,
+};
+
+/// Bytes read from disk at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// Which version to download.
+pub struct Which {
+    version: Option<String>,
+}
+
+impl FromParams for Which {
+    fn from_params(params: &mut Params) -> Self {
+        Self { version: params.short_text("version", 100) }
+    }
+}
+
+/// Downloads a package: the current version, or the one named.
+#[utoipa::path(get, path = "/plugins/{id}/download", tag = "plugins",
+    params(("id" = String, Path), ("version" = Option<String>, Query, description = "Default: the current version")),
+    responses(
+        (status = 200, description = "The package", content_type = "application/gzip"),
+        (status = 206, description = "The range asked for", content_type = "application/gzip"),
+        (status = 302, description = "Where the package is"),
+        (status = 304, description = "Unchanged"),
+    ))]
+pub async fn download(
+    State(app): State<AppState>,
+    Path(id): Path<PluginId>,
+    Query(which): Query<Which>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    hand_out(&app, &id, which.version.as_deref(), &method, &headers).await
+}
+
+/// Downloads the package of one version.
+#[utoipa::path(get, path = "/plugins/{id}/versions/{version}/download", tag = "plugins",
+    params(("id" = String, Path), ("version" = String, Path)),
+    responses(
+        (status = 200, description = "The package", content_type = "application/gzip"),
+        (status = 206, description = "The range asked for", content_type = "application/gzip"),
+        (status = 302, description = "Where the package is"),
+        (status = 304, description = "Unchanged"),
+    ))]
+pub async fn download_version(
+    State(app): State<AppState>,
+    Path((id, version)): Path<(PluginId, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    hand_out(&app, &id, Some(&version), &method, &headers).await
+}
+
+async fn hand_out(
+    app: &AppState,
+    id: &PluginId,
+    version: Option<&str>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let file = find_file(app, id, version).await?;
+    let is_head = *method == Method::HEAD;
+    if let Some(cdn) = app.config.cdn() {
+        let (id, version) = (id.as_str(), &file.version);
+        let target = format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz");
+        if !is_head {
+            counts::note_download(app, id, &file);
+        }
+        return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());
+    }
+    let etag = format!("\"{}\"", file.file_hash);
+    let size = u64::try_from(file.file_size).unwrap_or_default();
+    let mut known = vec![
+        (header::ETAG, header_value(&etag)?),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache")),
+        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+    ];
+    if range::is_unchanged(headers, &etag) {
+        return respond(StatusCode::NOT_MODIFIED, known, Body::empty());
+    }
+    known.push((header::CONTENT_TYPE, HeaderValue::from_static("application/gzip")));
+    let name = format!("attachment; filename=\"{}-{}.tar.gz\"", id.as_str(), file.version);
+    known.push((header::CONTENT_DISPOSITION, header_value(&name)?));
+    known.push((header::HeaderName::from_static("repr-digest"), header_value(&range::repr_digest(&file.file_hash))?));
+    let accel = &app.config.storage.accel_redirect;
+    if !accel.is_empty() && !is_head {
+        // nginx does the ranges itself; what starts past byte 0 still does not count.
+        if range::starts_at_zero(headers, size) {
+            counts::note_download(app, id.as_str(), &file);
+        }
+        let target = format!("{}/{}", accel.trim_end_matches('/'), file.file_path);
+        known.push((header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?));
+        return respond(StatusCode::OK, known, Body::empty());
+    }
+    let (mut opened, _) = app.storage.open(&file.file_path).await?.ok_or_else(|| {
+        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
+    })?;
+    let (status, start, length) = match range::of(headers, &etag, size) {
+        Range::Whole => (StatusCode::OK, 0, size),
+        Range::Part { start, end } => {
+            known.push((header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?));
+            (StatusCode::PARTIAL_CONTENT, start, end - start + 1)
+        }
+        Range::Beyond => {
+            let all = header_value(&format!("bytes */{size}"))?;
+            return respond(StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)], Body::empty());
+        }
+    };
+    known.push((header::CONTENT_LENGTH, length.into()));
+    if is_head {
+        return respond(status, known, Body::empty());
+    }
+    if start == 0 {
+        counts::note_download(app, id.as_str(), &file);
+    } else {
+        opened.seek(std::io::SeekFrom::Start(start)).await?;
+    }
+    let body = if length <= CHUNK as u64 {
+        let mut bytes = Vec::with_capacity(length as usize);
+        opened.take(length).read_to_end(&mut bytes).await?;
+        Body::from(bytes)
+    } else {
+        opened.set_max_buf_size(CHUNK);
+        Body::from_stream(ReaderStream::with_capacity(opened.take(length), CHUNK))
+    };
+    respond(status, known, body)
+}
+
+async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<VersionFile> {
+    if let Some(file) = queries::version_file(&app.db, id.as_str(), version).await? {
+        return Ok(file);
+    }
+    let is_known = queries::is_visible(&app.db, id.as_str()).await?;
+    Err(Error::new(if is_known { &codes::VERSION_NOT_FOUND } else { &codes::PLUGIN_NOT_FOUND }))
+}
+
+fn respond(
+    status: StatusCode,
+    headers: impl IntoIterator<Item = (header::HeaderName, HeaderValue)>,
+    body: Body,
+) -> Result<Response> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+fn header_value(text: &str) -> Result<HeaderValue> {
+    Ok(HeaderValue::from_str(text).map_err(anyhow::Error::from)?)
+}

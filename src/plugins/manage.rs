@@ -1,0 +1,286 @@
+//! Looking after a plugin: yanking, deprecating, owners, and what administrators do to it.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use sqlx::{PgConnection, Postgres, Transaction};
+use utoipa::ToSchema;
+
+use super::{
+    details::find_detail,
+    model::{Owner, PluginDetail, PluginId, Status},
+    publish::choose_current,
+    queries,
+};
+use crate::{
+    accounts::{self, CurrentUser, Scope},
+    audit, codes,
+    envelope::{Nothing, Success},
+    error::{Error, OrRefuse, Result},
+    extract::{Body, Fields, FromFields, Path},
+    i18n::Lang,
+    package::text,
+    state::{App, AppState},
+};
+
+/// Why something is done.
+#[derive(ToSchema)]
+pub struct Reason {
+    #[schema(max_length = 1000)]
+    reason: String,
+}
+
+impl FromFields for Reason {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self { reason: read_reason(fields) }
+    }
+}
+
+/// Reads the field `reason`, which must say something.
+pub fn read_reason(fields: &mut Fields) -> String {
+    let reason = fields.text("reason");
+    if let Some(fault) = text::block_fault(&reason, 1000) {
+        fields.fault("reason", fault.zh(), fault.en());
+    } else if fields.has("reason") && reason.trim().is_empty() {
+        fields.fault("reason", "不能为空", "must not be empty");
+    }
+    reason
+}
+
+/// Locks a plugin for one of its owners or an administrator.
+async fn begin(app: &App, user: &CurrentUser, id: &PluginId) -> Result<Transaction<'static, Postgres>> {
+    user.allows(Scope::Manage, id.as_str())?;
+    let mut tx = app.db.begin().await?;
+    let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    let is_owner = queries::is_owner(&mut tx, id.as_str(), user.id).await?;
+    if plugin.status == Status::Banned && !user.is_admin {
+        return Err(Error::new(&codes::PLUGIN_NOT_FOUND));
+    }
+    if !is_owner && !user.is_admin {
+        return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
+    }
+    Ok(tx)
+}
+
+/// Commits a change of what is listed and brings this instance up to date.
+async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str) -> Result<()> {
+    queries::touch(&mut tx, id).await?;
+    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
+    tx.commit().await?;
+    app.feed.settle(vec![id.to_owned()]).await;
+    Ok(())
+}
+
+/// Takes a version out of use: it stays downloadable when named, but is never current.
+#[utoipa::path(put, path = "/plugins/{id}/versions/{version}/yank", tag = "plugins", request_body = Reason, security(("bearer" = [])),
+    params(("id" = String, Path), ("version" = String, Path)),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn yank(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path((id, version)): Path<(PluginId, String)>,
+    Body(Reason { reason }): Body<Reason>,
+) -> Result<Json<Success<Nothing>>> {
+    set_yanked(&app, &user, &id, &version, Some(&reason)).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("版本已撤回", "Version yanked")))
+}
+
+/// Takes a yank back.
+#[utoipa::path(delete, path = "/plugins/{id}/versions/{version}/yank", tag = "plugins", security(("bearer" = [])),
+    params(("id" = String, Path), ("version" = String, Path)),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn unyank(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path((id, version)): Path<(PluginId, String)>,
+) -> Result<Json<Success<Nothing>>> {
+    set_yanked(&app, &user, &id, &version, None).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("版本已恢复", "Version restored")))
+}
+
+async fn set_yanked(app: &App, user: &CurrentUser, id: &PluginId, version: &str, reason: Option<&str>) -> Result<()> {
+    let mut tx = begin(app, user, id).await?;
+    queries::find_version(&mut tx, id.as_str(), version).await?.or_refuse(&codes::VERSION_NOT_FOUND)?;
+    if !queries::set_yanked(&mut tx, id.as_str(), version, reason, reason.is_some()).await? {
+        return Ok(());
+    }
+    choose_current(&mut tx, id.as_str()).await?;
+    let action = if reason.is_some() { "version.yank" } else { "version.unyank" };
+    audit::record(&mut tx, &user.username, action, &format!("plugin:{}@{version}", id.as_str()), reason).await?;
+    finish(app, tx, id.as_str()).await
+}
+
+/// What an owner says of the plugin's state.
+#[derive(ToSchema)]
+pub struct StatusChange {
+    /// `deprecated` or `active`.
+    #[schema(value_type = String, example = "deprecated")]
+    status: Status,
+    /// Why, for those who use it.
+    #[schema(required = false, max_length = 1000)]
+    message: Option<String>,
+    /// The plugin to use instead.
+    #[schema(required = false)]
+    replacement: Option<String>,
+}
+
+impl FromFields for StatusChange {
+    fn from_fields(fields: &mut Fields) -> Self {
+        let status = match fields.text("status").as_str() {
+            "active" => Status::Active,
+            "deprecated" => Status::Deprecated,
+            other => {
+                if !other.is_empty() || fields.has("status") {
+                    fields.fault("status", "应为 active 或 deprecated", "must be active or deprecated");
+                }
+                Status::Active
+            }
+        };
+        let message = fields.optional_text("message");
+        if let Some(fault) = message.as_ref().and_then(|message| text::block_fault(message, 1000)) {
+            fields.fault("message", fault.zh(), fault.en());
+        }
+        Self { status, message, replacement: fields.optional_text("replacement") }
+    }
+}
+
+/// Deprecates a plugin or makes it active again.
+#[utoipa::path(patch, path = "/plugins/{id}", tag = "plugins", request_body = StatusChange, security(("bearer" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, body = Success<PluginDetail>)))]
+pub async fn change_status(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path(id): Path<PluginId>,
+    Body(change): Body<StatusChange>,
+) -> Result<Json<Success<PluginDetail>>> {
+    let mut tx = begin(&app, &user, &id).await?;
+    if queries::lock(&mut tx, id.as_str()).await?.is_some_and(|plugin| plugin.status == Status::Banned) {
+        return Err(Error::with(&codes::PLUGIN_BANNED, &[id.as_str()]));
+    }
+    let (message, replacement) = match change.status {
+        Status::Deprecated => (change.message.as_deref(), change.replacement.as_deref()),
+        _ => (None, None),
+    };
+    check_replacement(&mut tx, &id, replacement).await?;
+    queries::set_status(&mut tx, id.as_str(), change.status, message, replacement).await?;
+    let action = if change.status == Status::Deprecated { "plugin.deprecate" } else { "plugin.activate" };
+    audit::record(&mut tx, &user.username, action, &target(id.as_str()), message).await?;
+    finish(&app, tx, id.as_str()).await?;
+    let plugin = find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    Ok(Success::saying(plugin, lang.pick("状态已更新", "Status changed")))
+}
+
+async fn check_replacement(db: &mut PgConnection, id: &PluginId, replacement: Option<&str>) -> Result<()> {
+    let Some(replacement) = replacement else { return Ok(()) };
+    if replacement == id.as_str() || !queries::is_visible(&mut *db, replacement).await? {
+        let text = crate::i18n::Text::new("应为另一个已发布插件的 id", "must be the id of another published plugin");
+        return Err(Error::faults(
+            &codes::INVALID_INPUT,
+            vec![crate::error::Fault { field: "replacement".into(), text }],
+        ));
+    }
+    Ok(())
+}
+
+fn target(id: &str) -> String {
+    format!("plugin:{id}")
+}
+
+/// Who owns a plugin.
+#[derive(Serialize, ToSchema)]
+pub struct Owners {
+    owners: Vec<Owner>,
+}
+
+/// Lists a plugin's owners.
+#[utoipa::path(get, path = "/plugins/{id}/owners", tag = "plugins", params(("id" = String, Path)),
+    responses((status = 200, body = Success<Owners>)))]
+pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Json<Success<Owners>>> {
+    super::details::find_visible(&app, &id).await?;
+    Ok(Success::of(Owners { owners: queries::owners(&app.db, id.as_str()).await? }))
+}
+
+/// Adds an owner.
+#[utoipa::path(put, path = "/plugins/{id}/owners/{username}", tag = "plugins", security(("bearer" = [])),
+    params(("id" = String, Path), ("username" = String, Path)),
+    responses((status = 200, body = Success<Owners>)))]
+pub async fn add_owner(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path((id, username)): Path<(PluginId, String)>,
+) -> Result<Json<Success<Owners>>> {
+    let mut tx = begin(&app, &user, &id).await?;
+    let new = accounts::find_user(&mut *tx, &username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    if queries::insert_owner(&mut tx, id.as_str(), new).await? {
+        audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(&username)).await?;
+    }
+    let owners = queries::owners(&mut *tx, id.as_str()).await?;
+    tx.commit().await?;
+    Ok(Success::saying(Owners { owners }, lang.pick("所有者已添加", "Owner added")))
+}
+
+/// Removes an owner, oneself included, but never the last.
+#[utoipa::path(delete, path = "/plugins/{id}/owners/{username}", tag = "plugins", security(("bearer" = [])),
+    params(("id" = String, Path), ("username" = String, Path)),
+    responses((status = 200, body = Success<Owners>)))]
+pub async fn remove_owner(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path((id, username)): Path<(PluginId, String)>,
+) -> Result<Json<Success<Owners>>> {
+    let mut tx = begin(&app, &user, &id).await?;
+    let old = accounts::find_user(&mut *tx, &username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    if !queries::delete_owner(&mut tx, id.as_str(), old).await? {
+        return Err(Error::new(&codes::OWNER_NOT_FOUND));
+    }
+    // The plugin's row is locked, so two owners cannot both leave at once.
+    if queries::count_owners(&mut tx, id.as_str()).await? == 0 {
+        return Err(Error::new(&codes::LAST_OWNER));
+    }
+    audit::record(&mut tx, &user.username, "owner.remove", &target(id.as_str()), Some(&username)).await?;
+    let owners = queries::owners(&mut *tx, id.as_str()).await?;
+    tx.commit().await?;
+    Ok(Success::saying(Owners { owners }, lang.pick("所有者已移除", "Owner removed")))
+}
+
+/// Sets a plugin's state for an administrator.
+///
+/// # Errors
+/// 404 when there is no such plugin.
+pub async fn set_status(app: &App, admin: &CurrentUser, id: &str, status: Status, reason: &str) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    let message = (status != Status::Active).then_some(reason);
+    queries::set_status(&mut tx, id, status, message, None).await?;
+    let action = match status {
+        Status::Active => "plugin.activate",
+        Status::Deprecated => "plugin.deprecate",
+        Status::Banned => "plugin.ban",
+    };
+    audit::record(&mut tx, &admin.username, action, &target(id), Some(reason)).await?;
+    finish(app, tx, id).await
+}
+
+/// Deletes a plugin for good, for an administrator; its id stays taken.
+///
+/// # Errors
+/// 404 when there is no such plugin, 409 when others depend on it.
+pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&str>) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    let paths = queries::delete_plugin(&mut tx, id).await?;
+    audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
+    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
+    tx.commit().await?;
+    app.feed.settle(vec![id.to_owned()]).await;
+    // Rows first: a file without a row is only a stray, a row without its file would be a loss.
+    for path in paths {
+        app.storage.remove(&path).await?;
+    }
+    Ok(())
+}

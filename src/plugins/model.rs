@@ -1,0 +1,157 @@
+//! What plugins look like to clients. Fields that can hold any text come after those that are ASCII:
+//! released clients cut a list's first 200 bytes and fail inside a multi-byte character.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::timestamps;
+
+/// The id of a plugin; only holds what an id can be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PluginId(String);
+
+impl PluginId {
+    /// The text of the id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PluginId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        let is_id = (3..=50).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if is_id { Ok(Self(id)) } else { Err("no plugin can have this id") }
+    }
+}
+
+/// Where a plugin is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Status {
+    /// In lists and searches.
+    Active,
+    /// Out of lists, still served; its owners say what to use instead.
+    Deprecated,
+    /// Gone from every public route.
+    Banned,
+}
+
+/// A plugin in a list.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct PluginItem {
+    #[schema(example = "system_tools")]
+    pub id: String,
+    #[schema(example = "1.0.0")]
+    pub current_version: String,
+    /// SHA-256 of the current package, in hex.
+    pub file_hash: String,
+    /// Bytes of the current package.
+    pub file_size: i64,
+    /// Absolute address of the current package; empty when the server knows no public address.
+    pub file_url: String,
+    pub downloads: i32,
+    /// Mean of all ratings, two decimals; 0 without any.
+    pub rating: f64,
+    pub rating_count: i32,
+    pub status: Status,
+    #[serde(serialize_with = "timestamps::serialize")]
+    pub created_at: OffsetDateTime,
+    #[serde(serialize_with = "timestamps::serialize")]
+    pub updated_at: OffsetDateTime,
+    /// The lowest GeekTools version it runs on; empty when it does not say.
+    pub min_geektools_version: String,
+    pub name: String,
+    pub author: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    /// SPDX expression or name; `Unknown` when it does not say.
+    pub license: String,
+}
+
+/// A plugin in full.
+#[derive(Serialize, ToSchema)]
+pub struct PluginDetail {
+    pub id: String,
+    /// Null while every version is yanked.
+    pub current_version: Option<String>,
+    pub downloads: i32,
+    pub rating: f64,
+    pub rating_count: i32,
+    pub status: Status,
+    #[serde(serialize_with = "timestamps::serialize")]
+    pub created_at: OffsetDateTime,
+    #[serde(serialize_with = "timestamps::serialize")]
+    pub updated_at: OffsetDateTime,
+    pub file_url: String,
+    pub name: String,
+    pub description: String,
+    pub author: String,
+    pub tags: Vec<String>,
+    pub min_geektools_version: Option<String>,
+    pub homepage_url: Option<String>,
+    pub repository_url: Option<String>,
+    pub license: String,
+    /// Why it is deprecated, in its owners' words.
+    pub status_message: Option<String>,
+    /// The plugin to use instead.
+    pub replacement: Option<String>,
+    /// Highest version first.
+    pub versions: Vec<VersionItem>,
+    /// Scripts of the current version.
+    pub scripts: Vec<ScriptItem>,
+    /// Dependencies of the current version.
+    pub dependencies: Vec<DependencyItem>,
+    pub owners: Vec<Owner>,
+}
+
+/// One version of a plugin.
+#[derive(Serialize, ToSchema)]
+pub struct VersionItem {
+    pub version: String,
+    pub changelog: String,
+    pub file_size: i64,
+    /// SHA-256 of the package, in hex.
+    pub file_hash: String,
+    #[serde(serialize_with = "timestamps::serialize")]
+    pub created_at: OffsetDateTime,
+    pub downloads: i32,
+    /// Whether it has no pre-release part.
+    pub is_stable: bool,
+    pub yanked: bool,
+    pub yank_reason: Option<String>,
+}
+
+/// One script of a version.
+#[derive(Serialize, ToSchema)]
+pub struct ScriptItem {
+    pub name: String,
+    /// Path below `scripts/`.
+    pub file: String,
+    pub description: String,
+    pub executable: bool,
+}
+
+/// One dependency of a version.
+#[derive(Serialize, ToSchema)]
+pub struct DependencyItem {
+    pub id: String,
+    pub min_version: Option<String>,
+}
+
+/// Somebody who may publish a plugin's versions.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Owner {
+    pub username: String,
+    pub display_name: String,
+}
+
+/// A count as clients can hold it: 32 bits, signed.
+pub fn clamp(count: i64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

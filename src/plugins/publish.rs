@@ -1,0 +1,245 @@
+//! Publishing: receive, inspect, insert, keep, commit — all or nothing.
+//!
+//! The file is durable before its row is committed, so a row always has its file; a crash in between
+//! leaves a stray file that no row names and that blocks nothing.
+
+use std::{collections::HashMap, io};
+
+use axum::{
+    Json,
+    extract::{FromRequest, Multipart, Request, State, multipart::Field},
+    http::{StatusCode, header::CONTENT_TYPE},
+};
+use futures_util::StreamExt;
+use semver::Version;
+use serde::Serialize;
+use sqlx::PgConnection;
+use tokio::task::spawn_blocking;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::{
+    model::Status,
+    queries::{self, NewFile},
+};
+use crate::{
+    accounts::{CurrentUser, Scope},
+    codes,
+    envelope::Success,
+    error::{Error, Fault, OrRefuse, Refusal, Result},
+    i18n::{Lang, Text},
+    package::{self, MAX_COMPRESSED, Manifest, Package},
+    state::AppState,
+    storage::Received,
+};
+
+/// An upload as it is answered.
+#[derive(Serialize, ToSchema)]
+pub struct Published {
+    plugin_id: String,
+    version: String,
+    upload_id: String,
+}
+
+/// What publishing came to.
+pub struct Outcome {
+    /// The row of the version.
+    pub version_id: i64,
+    /// The package's id and version.
+    pub manifest: Manifest,
+    /// False when the very same bytes were there already.
+    pub is_new: bool,
+}
+
+/// The form of an upload, for the documentation.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read as a stream, never as a whole")]
+pub struct Upload {
+    /// The package, named `….tar.gz`.
+    #[schema(value_type = String, format = Binary, content_media_type = "application/gzip")]
+    plugin_file: Vec<u8>,
+}
+
+/// Publishes a package. The same bytes again answer 200.
+#[utoipa::path(post, path = "/plugins", tag = "plugins", security(("bearer" = [])),
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, body = Success<Published>),
+        (status = 200, body = Success<Published>, description = "These bytes were published before"),
+    ))]
+pub async fn upload(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    request: Request,
+) -> Result<(StatusCode, Json<Success<Published>>)> {
+    let received = receive(&app, request).await?;
+    let outcome = publish(&app, &user, received).await?;
+    let published = Published {
+        plugin_id: outcome.manifest.id,
+        version: outcome.manifest.version.to_string(),
+        upload_id: format!("upload_{}", outcome.version_id),
+    };
+    let status = if outcome.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Success::saying(published, lang.pick("插件上传成功", "Plugin published"))))
+}
+
+/// The same under the address older clients use.
+#[utoipa::path(post, path = "/plugins/upload", tag = "plugins", security(("bearer" = [])),
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, body = Success<Published>),
+        (status = 200, body = Success<Published>, description = "These bytes were published before"),
+    ))]
+pub async fn upload_alias(
+    state: State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    request: Request,
+) -> Result<(StatusCode, Json<Success<Published>>)> {
+    upload(state, lang, user, request).await
+}
+
+/// Streams the field `plugin_file` of a multipart body into the store's incoming folder.
+async fn receive(app: &AppState, request: Request) -> Result<Received> {
+    let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !media.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
+        return Err(Error::with(&codes::UNSUPPORTED_MEDIA_TYPE, &["multipart/form-data"]));
+    }
+    let mut form = Multipart::from_request(request, app).await.map_err(|_| Error::new(&codes::INVALID_MULTIPART))?;
+    let mut received = None;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        if field.name() != Some("plugin_file") {
+            continue;
+        }
+        if received.is_some() {
+            return Err(Error::new(&codes::FILE_REPEATED));
+        }
+        received = Some(receive_file(app, field).await?);
+    }
+    received.or_refuse(&codes::FILE_MISSING)
+}
+
+async fn receive_file(app: &AppState, field: Field<'_>) -> Result<Received> {
+    match field.file_name() {
+        Some(name) if !name.is_empty() => {
+            if !name.to_ascii_lowercase().ends_with(".tar.gz") {
+                return Err(Error::new(&codes::FILE_TYPE));
+            }
+        }
+        _ => return Err(Error::new(&codes::FILE_MISSING)),
+    }
+    app.storage.receive(MAX_COMPRESSED, field.map(|chunk| chunk.map_err(broken))).await
+}
+
+fn broken(error: axum::extract::multipart::MultipartError) -> Error {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::PACKAGE_TOO_LARGE),
+        _ => Error::new(&codes::INVALID_MULTIPART),
+    }
+}
+
+/// Publishes a received package for a user.
+///
+/// # Errors
+/// Everything that can be wrong with the package, its owner or its version.
+pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
+    let (received, package) = inspect(received).await?;
+    let manifest = package.manifest;
+    user.allows(Scope::Publish, &manifest.id)?;
+    let mut tx = app.db.begin().await?;
+    let is_claim = queries::claim(&mut tx, &manifest, user.id).await?;
+    let plugin = queries::lock(&mut tx, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    if !is_claim && !queries::is_owner(&mut tx, &manifest.id, user.id).await? {
+        return Err(Error::with(&codes::NOT_OWNER, &[&manifest.id]));
+    }
+    if plugin.status == Status::Banned {
+        return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
+    }
+    if let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await? {
+        if existing.file_hash != received.hash {
+            return Err(queries::exists(&manifest));
+        }
+        return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
+    }
+    check_dependencies(&mut tx, &manifest).await?;
+    let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
+    let version = manifest.version.to_string();
+    let path = app.storage.keep(received, &manifest.id, &version).await?;
+    let version_id =
+        queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
+    choose_current(&mut tx, &manifest.id).await?;
+    queries::touch(&mut tx, &manifest.id).await?;
+    app.feed.announce(&mut tx, std::slice::from_ref(&manifest.id)).await?;
+    tx.commit().await?;
+    app.feed.settle(vec![manifest.id.clone()]).await;
+    app.metrics.uploaded();
+    info!(plugin.id = manifest.id, version, user.id = user.id, "published {} {version}", manifest.id);
+    Ok(Outcome { version_id, manifest, is_new: true })
+}
+
+async fn inspect(received: Received) -> Result<(Received, Package)> {
+    let (received, inspected) = spawn_blocking(move || {
+        let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
+        (received, inspected)
+    })
+    .await?;
+    Ok((received, inspected?.map_err(refuse)?))
+}
+
+/// A package's faults as an answer.
+fn refuse(refusal: package::Refusal) -> Error {
+    let code = refusal.code();
+    let text = match refusal.faults.as_slice() {
+        [only] => Text::new(only.zh.clone(), only.en.clone()),
+        _ => Text::new(codes::INVALID_PACKAGE.zh, codes::INVALID_PACKAGE.en),
+    };
+    let status = if code == "package_too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+    let details = refusal.faults.into_iter().map(|f| Fault { field: f.field, text: Text::new(f.zh, f.en) }).collect();
+    Error::Refused(Box::new(Refusal { status, code, text, details, headers: Vec::new() }))
+}
+
+/// Refuses dependencies that are not there or banned, naming each.
+async fn check_dependencies(db: &mut PgConnection, manifest: &Manifest) -> Result<()> {
+    let ids: Vec<String> = manifest.dependencies.iter().map(|d| d.id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let known: HashMap<String, Status> = queries::find_dependencies(db, &ids).await?.into_iter().collect();
+    let (mut unknown, mut banned) = (Vec::new(), Vec::new());
+    for (i, id) in ids.iter().enumerate() {
+        let field = format!("dependencies[{i}]");
+        match known.get(id) {
+            None => unknown.push((id.as_str(), Fault { field, text: Text::new("插件不存在", "no such plugin") })),
+            Some(Status::Banned) => {
+                banned.push((id.as_str(), Fault { field, text: Text::new("插件已被封禁", "is banned") }))
+            }
+            Some(_) => {}
+        }
+    }
+    let (code, faults) =
+        if unknown.is_empty() { (&codes::BANNED_DEPENDENCY, banned) } else { (&codes::UNKNOWN_DEPENDENCY, unknown) };
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let names = faults.iter().map(|(id, _)| *id).collect::<Vec<_>>().join(", ");
+    let mut error = Error::with(code, &[&names]);
+    if let Error::Refused(refusal) = &mut error {
+        refusal.details = faults.into_iter().map(|(_, fault)| fault).collect();
+    }
+    Err(error)
+}
+
+/// Makes the right version current: the highest stable one that is not yanked, with no stable one the
+/// highest pre-release.
+pub(super) async fn choose_current(db: &mut PgConnection, id: &str) -> Result<()> {
+    let live = queries::live_versions(db, id).await?;
+    let versions = live.iter().filter_map(|text| Version::parse(text).ok());
+    match versions.max_by(|a, b| (a.pre.is_empty(), a).cmp(&(b.pre.is_empty(), b))) {
+        Some(current) => {
+            let manifest = queries::manifest(db, id, &current.to_string()).await?;
+            queries::set_current(db, &manifest).await
+        }
+        None => queries::clear_current(db, id).await,
+    }
+}

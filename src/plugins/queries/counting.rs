@@ -1,0 +1,93 @@
+//! Counts: downloads by version and day, ratings as sum and number.
+
+use sqlx::{PgConnection, PgPool, query, query_scalar};
+use time::Date;
+use uuid::Uuid;
+
+use crate::error::Result;
+
+/// Notes that a journal segment is in the tables; false when it was before.
+pub async fn insert_segment(db: &mut PgConnection, id: Uuid) -> Result<bool> {
+    let done = query!("insert into counted_segments (id) values ($1) on conflict do nothing", id).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Adds downloads by version and day to days, versions and plugins; returns the plugins counted for.
+/// Versions deleted meanwhile are passed over.
+pub async fn add_downloads(
+    db: &mut PgConnection,
+    versions: &[i64],
+    days: &[Date],
+    counts: &[i64],
+) -> Result<Vec<String>> {
+    // Plugins are locked in the order of their ids, here and wherever several are, so that no two
+    // transactions wait for each other.
+    let plugins = query_scalar!(
+        "select id from plugins where id in (select plugin_id from plugin_versions where id = any($1)) order by id for no key update",
+        versions
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    query!(
+        "insert into download_days as d (version_id, day, downloads)
+         select n.version_id, n.day, n.downloads from unnest($1::bigint[], $2::date[], $3::bigint[]) as n (version_id, day, downloads)
+         where exists (select from plugin_versions v where v.id = n.version_id)
+         on conflict (version_id, day) do update set downloads = d.downloads + excluded.downloads",
+        versions,
+        days,
+        counts
+    )
+    .execute(&mut *db)
+    .await?;
+    query!(
+        "with counted as (
+             select version_id, sum(downloads)::bigint as downloads
+             from unnest($1::bigint[], $2::bigint[]) as n (version_id, downloads) group by version_id),
+         versions as (
+             update plugin_versions v set downloads = v.downloads + counted.downloads
+             from counted where v.id = counted.version_id returning v.plugin_id, counted.downloads)
+         update plugins p set downloads = p.downloads + added.downloads
+         from (select plugin_id, sum(downloads)::bigint as downloads from versions group by plugin_id) added
+         where p.id = added.plugin_id",
+        versions,
+        counts
+    )
+    .execute(db)
+    .await?;
+    Ok(plugins)
+}
+
+/// Forgets segments so old that their files are long gone.
+///
+/// # Errors
+/// When the database is away.
+pub async fn forget_old_segments(db: &PgPool) -> Result<()> {
+    query!("delete from counted_segments where counted_at < now() - interval '90 days'").execute(db).await?;
+    Ok(())
+}
+
+/// A change of one rating.
+pub struct RatingChange {
+    /// The rating before, if there was one.
+    pub before: Option<i16>,
+    /// The rating now, if there is one.
+    pub after: Option<i16>,
+}
+
+/// Brings a plugin's sum and number of ratings up to date with one change.
+///
+/// # Errors
+/// When the database is away.
+pub async fn apply_rating(db: &mut PgConnection, id: &str, change: &RatingChange) -> Result<()> {
+    let sum = i64::from(change.after.unwrap_or(0)) - i64::from(change.before.unwrap_or(0));
+    let count = i64::from(change.after.is_some()) - i64::from(change.before.is_some());
+    query!(
+        "update plugins set rating_sum = rating_sum + $2, rating_count = rating_count + $3 where id = $1",
+        id,
+        sum,
+        count
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Statistics of one plugin and of the whole marketplace, from real rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use time::{Date, Duration, OffsetDateTime};
+use utoipa::ToSchema;
+
+use super::{details::find_visible, model::PluginId, queries};
+use crate::{
+    envelope::Success,
+    error::Result,
+    extract::{FromParams, Params, Path, Query},
+    state::AppState,
+};
+
+/// How far back a trend goes.
+pub struct Days(u32);
+
+impl FromParams for Days {
+    fn from_params(params: &mut Params) -> Self {
+        Self(params.count(&["days"], 30, 365))
+    }
+}
+
+/// Downloads of a plugin.
+#[derive(Serialize, ToSchema)]
+pub struct PluginStats {
+    total_downloads: i64,
+    /// Today and the six days before, UTC.
+    weekly_downloads: i64,
+    /// Today and the 29 days before, UTC.
+    monthly_downloads: i64,
+    /// Downloads by version.
+    version_distribution: BTreeMap<String, i64>,
+    /// One point per day, oldest first, days without downloads included.
+    download_trend: Vec<Point>,
+}
+
+/// Downloads of one day.
+#[derive(Serialize, ToSchema)]
+pub struct Point {
+    /// UTC day.
+    #[schema(format = Date, example = "2026-01-15")]
+    date: String,
+    downloads: i64,
+}
+
+/// Counts a plugin's downloads.
+#[utoipa::path(get, path = "/plugins/{id}/stats", tag = "plugins",
+    params(("id" = String, Path), ("days" = Option<u32>, Query, description = "Length of the trend, 30 by default, at most 365")),
+    responses((status = 200, body = Success<PluginStats>)))]
+pub async fn plugin_stats(
+    State(app): State<AppState>,
+    Path(id): Path<PluginId>,
+    Query(Days(days)): Query<Days>,
+) -> Result<Json<Success<PluginStats>>> {
+    find_visible(&app, &id).await?;
+    let trend = Trend::read(&app, Some(id.as_str()), days).await?;
+    let version_distribution: BTreeMap<String, i64> =
+        queries::version_downloads(&app.db, id.as_str()).await?.into_iter().collect();
+    Ok(Success::of(PluginStats {
+        total_downloads: version_distribution.values().sum(),
+        weekly_downloads: trend.last(7),
+        monthly_downloads: trend.last(30),
+        version_distribution,
+        download_trend: trend.points(days),
+    }))
+}
+
+/// Totals of the whole marketplace; banned plugins are left out.
+#[derive(Serialize, ToSchema)]
+pub struct MarketplaceStats {
+    total_plugins: i64,
+    total_versions: i64,
+    total_downloads: i64,
+    total_ratings: i64,
+    total_users: i64,
+    weekly_downloads: i64,
+    monthly_downloads: i64,
+    download_trend: Vec<Point>,
+}
+
+/// Counts the whole marketplace.
+#[utoipa::path(get, path = "/stats", tag = "plugins",
+    params(("days" = Option<u32>, Query, description = "Length of the trend, 30 by default, at most 365")),
+    responses((status = 200, body = Success<MarketplaceStats>)))]
+pub async fn marketplace_stats(
+    State(app): State<AppState>,
+    Query(Days(days)): Query<Days>,
+) -> Result<Json<Success<MarketplaceStats>>> {
+    let totals = queries::totals(&app.db).await?;
+    let trend = Trend::read(&app, None, days).await?;
+    Ok(Success::of(MarketplaceStats {
+        total_plugins: totals.plugins,
+        total_versions: totals.versions,
+        total_downloads: totals.downloads,
+        total_ratings: totals.ratings,
+        total_users: totals.users,
+        weekly_downloads: trend.last(7),
+        monthly_downloads: trend.last(30),
+        download_trend: trend.points(days),
+    }))
+}
+
+/// Downloads by day, up to today.
+struct Trend {
+    today: Date,
+    by_day: HashMap<Date, i64>,
+}
+
+impl Trend {
+    async fn read(app: &AppState, id: Option<&str>, days: u32) -> Result<Self> {
+        let today = OffsetDateTime::now_utc().date();
+        let since = today - Duration::days(i64::from(days.max(30)) - 1);
+        let by_day = queries::downloads_by_day(&app.db, id, since).await?.into_iter().collect();
+        Ok(Self { today, by_day })
+    }
+
+    fn days(&self, days: u32) -> impl Iterator<Item = (Date, i64)> {
+        let day = |back| self.today - Duration::days(i64::from(back));
+        (0..days).rev().map(day).map(|day| (day, self.by_day.get(&day).copied().unwrap_or(0)))
+    }
+
+    fn last(&self, days: u32) -> i64 {
+        self.days(days).map(|(_, downloads)| downloads).sum()
+    }
+
+    fn points(&self, days: u32) -> Vec<Point> {
+        self.days(days).map(|(day, downloads)| Point { date: day.to_string(), downloads }).collect()
+    }
+}

@@ -1,0 +1,165 @@
+//! Ratings: one to five stars and a review, one per user and plugin.
+
+mod queries;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    accounts::{CurrentUser, Scope},
+    codes,
+    envelope::{Nothing, Success},
+    error::{Error, OrRefuse, Result},
+    extract::{Body, Fields, FromFields, Path, Query},
+    i18n::Lang,
+    package::text,
+    page::{Page, Pagination},
+    plugins::{self, PluginId, RatingChange, Status},
+    state::{App, AppState},
+    timestamps,
+};
+
+pub use queries::find_plugin_of;
+
+/// The most characters of a review.
+const MAX_REVIEW: usize = 5_000;
+
+/// The routes below `/plugins/{id}/ratings`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, rate, unrate))
+}
+
+/// A rating as others see it.
+#[derive(Serialize, ToSchema)]
+pub struct Rating {
+    id: i64,
+    rating: i16,
+    #[serde(serialize_with = "timestamps::serialize")]
+    created_at: OffsetDateTime,
+    #[serde(serialize_with = "timestamps::serialize")]
+    updated_at: OffsetDateTime,
+    username: String,
+    display_name: String,
+    /// Empty when there is none.
+    review: String,
+}
+
+/// A page of ratings, and how all of them are spread.
+#[derive(Serialize, ToSchema)]
+pub struct Ratings {
+    pagination: Pagination,
+    /// Mean of all, two decimals; 0 without any.
+    average: f64,
+    /// How many gave 1, 2, 3, 4 and 5.
+    distribution: [i64; 5],
+    ratings: Vec<Rating>,
+}
+
+/// Lists a plugin's ratings, newest first.
+#[utoipa::path(get, path = "/plugins/{id}/ratings", tag = "ratings", params(("id" = String, Path), Page),
+    responses((status = 200, body = Success<Ratings>)))]
+pub async fn list(
+    State(app): State<AppState>,
+    Path(id): Path<PluginId>,
+    Query(page): Query<Page>,
+) -> Result<Json<Success<Ratings>>> {
+    plugins::find_visible(&app, &id).await?;
+    let distribution = queries::distribution(&app.db, id.as_str()).await?;
+    let total: i64 = distribution.iter().sum();
+    let ratings = queries::list(&app.db, id.as_str(), page).await?;
+    let sum: i64 = (1..).zip(distribution).map(|(stars, n)| stars * n).sum();
+    let average = if total == 0 { 0.0 } else { (100.0 * sum as f64 / total as f64).round() / 100.0 };
+    let pagination = Pagination::new(page, total.cast_unsigned());
+    Ok(Success::of(Ratings { pagination, average, distribution, ratings }))
+}
+
+/// One's own rating.
+#[derive(ToSchema)]
+pub struct NewRating {
+    #[schema(minimum = 1, maximum = 5)]
+    rating: i16,
+    #[schema(required = false, max_length = 5000)]
+    review: Option<String>,
+}
+
+impl FromFields for NewRating {
+    fn from_fields(fields: &mut Fields) -> Self {
+        let rating = fields.integer("rating", 1..=5) as i16;
+        let review = fields.optional_text("review");
+        if let Some(fault) = review.as_ref().and_then(|review| text::block_fault(review, MAX_REVIEW)) {
+            fields.fault("review", fault.zh(), fault.en());
+        }
+        Self { rating, review }
+    }
+}
+
+/// Rates a plugin; rating again replaces the earlier rating.
+#[utoipa::path(post, path = "/plugins/{id}/ratings", tag = "ratings", params(("id" = String, Path)), request_body = NewRating,
+    security(("bearer" = [])),
+    responses((status = 200, body = Success<Rating>)))]
+pub async fn rate(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path(id): Path<PluginId>,
+    Body(new): Body<NewRating>,
+) -> Result<Json<Success<Rating>>> {
+    user.allows(Scope::Rate, id.as_str())?;
+    let mut tx = begin(&app, id.as_str()).await?;
+    let before = queries::find(&mut tx, id.as_str(), user.id).await?;
+    let rating = queries::upsert(&mut tx, id.as_str(), user.id, new.rating, new.review.as_deref()).await?;
+    let change = RatingChange { before, after: Some(new.rating) };
+    finish(&app, tx, id.as_str(), change).await?;
+    Ok(Success::saying(rating, lang.pick("评分成功", "Rated")))
+}
+
+/// Takes one's own rating back.
+#[utoipa::path(delete, path = "/plugins/{id}/ratings", tag = "ratings", params(("id" = String, Path)), security(("bearer" = [])),
+    responses((status = 200, body = Success<Nothing>)))]
+pub async fn unrate(
+    State(app): State<AppState>,
+    lang: Lang,
+    user: CurrentUser,
+    Path(id): Path<PluginId>,
+) -> Result<Json<Success<Nothing>>> {
+    user.allows(Scope::Rate, id.as_str())?;
+    remove(&app, id.as_str(), user.id, async |_: &mut PgConnection| Ok(())).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
+}
+
+/// Removes a user's rating of a plugin; `also` runs in the same transaction.
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn remove(
+    app: &App,
+    id: &str,
+    user: i64,
+    also: impl AsyncFnOnce(&mut PgConnection) -> Result<()>,
+) -> Result<()> {
+    let mut tx = begin(app, id).await?;
+    let before = queries::delete(&mut tx, id, user).await?.or_refuse(&codes::NO_OWN_RATING)?;
+    also(&mut tx).await?;
+    finish(app, tx, id, RatingChange { before: Some(before), after: None }).await
+}
+
+/// Locks the plugin, so that its sum and its ratings change together.
+async fn begin(app: &App, id: &str) -> Result<Transaction<'static, Postgres>> {
+    let mut tx = app.db.begin().await?;
+    match plugins::lock(&mut tx, id).await? {
+        Some(plugin) if plugin.status != Status::Banned => Ok(tx),
+        _ => Err(Error::new(&codes::PLUGIN_NOT_FOUND)),
+    }
+}
+
+async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str, change: RatingChange) -> Result<()> {
+    plugins::apply_rating(&mut tx, id, &change).await?;
+    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
+    tx.commit().await?;
+    app.feed.settle(vec![id.to_owned()]).await;
+    Ok(())
+}

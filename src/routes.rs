@@ -1,0 +1,91 @@
+//! Every address, and what all of them pass through. Read from top to bottom.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderValue, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tower::{ServiceBuilder, util::MapRequestLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+    cors::{AllowOrigin, Any, CorsLayer},
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    accounts, admin, codes,
+    error::{Error, Result},
+    extract::MAX_JSON,
+    health,
+    middleware::{self, BASES},
+    openapi, plugins, ratings, search,
+    state::AppState,
+};
+
+/// All domains below the base of the API.
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(accounts::router())
+        .merge(plugins::router())
+        .merge(search::router())
+        .merge(ratings::router())
+        .merge(admin::router())
+        .merge(health::router())
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .merge(plugins::upload_router())
+}
+
+/// The whole server.
+pub fn app(app: AppState) -> Router {
+    let (api, document) = api().split_for_parts();
+    let document = openapi::complete(document);
+    let mut router = Router::new()
+        .route("/health", get(health::health))
+        .route("/metrics", get(metrics))
+        .route("/api/openapi.json", get(async move || openapi::answer(&document)))
+        .merge(SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json")));
+    for base in BASES {
+        router = router.nest(base, api.clone());
+    }
+    let compressible = SizeAbove::new(512).and(NotForContentType::new("application/gzip"));
+    let inner = router
+        .fallback(async || Error::new(&codes::NOT_FOUND))
+        .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(app.clone(), middleware::around))
+        .layer(cors(&app))
+        .layer(CompressionLayer::new().compress_when(compressible))
+        .with_state(app);
+    // Addresses are rewritten before they are matched, which a layer of the router itself cannot do.
+    Router::new().fallback_service(
+        ServiceBuilder::new().layer(MapRequestLayer::new(middleware::without_trailing_slash)).service(inner),
+    )
+}
+
+fn cors(app: &AppState) -> CorsLayer {
+    let origins = &app.config.server.cors_origins;
+    let allowed = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+    };
+    // Bearer tokens only, so no credentials are allowed for anyone.
+    CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(Any)
+}
+
+/// All metrics as Prometheus reads them.
+async fn metrics(State(app): State<AppState>) -> Result<Response> {
+    let pool = &app.db;
+    app.metrics.set("database_connections", Some(("state", "idle")), pool.num_idle() as f64);
+    app.metrics.set("database_connections", Some(("state", "open")), f64::from(pool.size()));
+    app.metrics.set("journal_bytes", None, app.journal.backlog() as f64);
+    app.metrics.set("catalogue_plugins", None, app.catalogue.active() as f64);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response())
+}

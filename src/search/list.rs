@@ -1,0 +1,192 @@
+//! Lists and searches: two ways to ask, one answer.
+
+use axum::{Json, extract::State};
+use semver::Version;
+use utoipa::ToSchema;
+
+use super::queries;
+use crate::{
+    envelope::Success,
+    error::Result,
+    extract::{Body, Fields, FromFields, FromParams, Params, Query},
+    page::Page,
+    plugins::{Filter, Order, PluginList, Sort, StatusFilter, fill_page},
+    state::{App, AppState},
+};
+
+/// The most characters of a query; longer ones are refused.
+const MAX_QUERY: usize = 1_000;
+/// The most tags of a filter.
+const MAX_TAGS: usize = 20;
+
+/// What to show.
+pub struct Wanted {
+    words: Option<String>,
+    filter: Filter,
+    sort: Option<Sort>,
+    order: Option<Order>,
+    page: Page,
+}
+
+impl FromParams for Wanted {
+    fn from_params(params: &mut Params) -> Self {
+        let tags = params.all("tag");
+        if tags.len() > MAX_TAGS {
+            params.fault("tag", format!("至多 {MAX_TAGS} 个"), format!("must be at most {MAX_TAGS}"));
+        }
+        let all_tags = match params.text(&["tags_match"]) {
+            None | Some("" | "any") => false,
+            Some("all") => true,
+            Some(_) => {
+                params.fault("tags_match", "应为 any 或 all", "must be any or all");
+                false
+            }
+        };
+        let filter = Filter {
+            status: params.choice(&["status"]).unwrap_or_default(),
+            tags,
+            all_tags,
+            author: params.short_text("author", 255),
+            min_rating: None,
+            runs_on: None,
+        };
+        Self {
+            words: params.short_text("search", MAX_QUERY),
+            filter,
+            sort: params.choice(&["sort", "sort_by"]),
+            order: params.choice(&["order"]),
+            page: Page::from_params(params),
+        }
+    }
+}
+
+/// Lists plugins; with `search`, those that match.
+#[utoipa::path(get, path = "/plugins", tag = "search", params(
+        Page,
+        ("search" = Option<String>, Query, description = "Words; at most 1,000 characters"),
+        ("tag" = Option<Vec<String>>, Query, description = "Any of these tags"),
+        ("tags_match" = Option<String>, Query, description = "`all`: every one of the tags"),
+        ("author" = Option<String>, Query, description = "By this author"),
+        ("status" = Option<String>, Query, description = "`active` (default), `deprecated` or `any`"),
+        ("sort" = Option<String>, Query, description = "`downloads`, `rating`, `updated_at`, `created_at`, `name` or `relevance`; alias `sort_by`"),
+        ("order" = Option<String>, Query, description = "`asc` or `desc`"),
+    ),
+    responses((status = 200, body = Success<PluginList>)))]
+pub async fn list(State(app): State<AppState>, Query(wanted): Query<Wanted>) -> Result<Json<Success<PluginList>>> {
+    Ok(Success::of(find(&app, &wanted).await?))
+}
+
+/// What to find; every part is optional.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form of the body, for the documentation")]
+pub struct SearchBody {
+    #[schema(max_length = 1000, example = "system monitoring")]
+    query: Option<String>,
+    filters: Option<SearchFilters>,
+    sort: Option<SearchSort>,
+    pagination: Option<SearchPage>,
+}
+
+/// Which plugins may be found.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form of the body, for the documentation")]
+pub struct SearchFilters {
+    tags: Option<Vec<String>>,
+    /// `any` (default) or `all`.
+    tags_match: Option<String>,
+    author: Option<String>,
+    #[schema(minimum = 0, maximum = 5)]
+    min_rating: Option<f64>,
+    /// A GeekTools version the plugins must run on.
+    #[schema(example = "0.5.0")]
+    min_geektools_version: Option<String>,
+}
+
+/// In which order.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form of the body, for the documentation")]
+pub struct SearchSort {
+    #[schema(example = "downloads")]
+    field: Option<String>,
+    #[schema(example = "desc")]
+    order: Option<String>,
+}
+
+/// Which page.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form of the body, for the documentation")]
+pub struct SearchPage {
+    #[schema(minimum = 1)]
+    page: Option<u32>,
+    #[schema(minimum = 1)]
+    limit: Option<u32>,
+}
+
+impl FromFields for Wanted {
+    fn from_fields(fields: &mut Fields) -> Self {
+        let words = fields.optional_text("query").filter(|words| !words.is_empty());
+        if words.as_ref().is_some_and(|words| words.chars().count() > MAX_QUERY) {
+            fields.fault(
+                "query",
+                format!("至多 {MAX_QUERY} 个字符"),
+                format!("must be at most {MAX_QUERY} characters"),
+            );
+        }
+        let filter = fields.nested("filters", read_filters);
+        let (sort, order) =
+            fields.nested("sort", |sort| (sort.optional_choice("field"), sort.optional_choice("order")));
+        let page = fields.nested("pagination", Page::from_fields);
+        Self { words, filter, sort, order, page }
+    }
+}
+
+fn read_filters(fields: &mut Fields) -> Filter {
+    let tags = fields.texts("tags");
+    if tags.len() > MAX_TAGS {
+        fields.fault("tags", format!("至多 {MAX_TAGS} 个"), format!("must be at most {MAX_TAGS}"));
+    }
+    let all_tags = match fields.optional_text("tags_match").as_deref() {
+        None | Some("any") => false,
+        Some("all") => true,
+        Some(_) => {
+            fields.fault("tags_match", "应为 any 或 all", "must be any or all");
+            false
+        }
+    };
+    let runs_on = fields.optional_text("min_geektools_version").filter(|text| !text.is_empty()).and_then(|text| {
+        let version = Version::parse(&text).ok();
+        if version.is_none() {
+            fields.fault("min_geektools_version", "不是有效的语义化版本", "is no SemVer version");
+        }
+        version
+    });
+    Filter {
+        status: fields.optional_choice::<StatusFilter>("status").unwrap_or_default(),
+        tags,
+        all_tags,
+        author: fields.optional_text("author").filter(|author| !author.is_empty()),
+        min_rating: fields.optional_number("min_rating", 0.0..=5.0),
+        runs_on,
+    }
+}
+
+/// Finds plugins by words, filters, order and page.
+#[utoipa::path(post, path = "/search", tag = "search", request_body = SearchBody,
+    responses((status = 200, body = Success<PluginList>)))]
+pub async fn search(State(app): State<AppState>, Body(wanted): Body<Wanted>) -> Result<Json<Success<PluginList>>> {
+    Ok(Success::of(find(&app, &wanted).await?))
+}
+
+async fn find(app: &App, wanted: &Wanted) -> Result<PluginList> {
+    let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
+    let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
+    let order = wanted.order.unwrap_or(sort.default_order());
+    let (ids, total) = match words {
+        Some(words) => {
+            let found = queries::matching(&app.db, words).await?;
+            app.catalogue.page_of(&found, &wanted.filter, sort, order, wanted.page)
+        }
+        None => app.catalogue.page(&wanted.filter, sort, order, wanted.page),
+    };
+    fill_page(app, &ids, total, wanted.page).await
+}

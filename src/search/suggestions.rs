@@ -1,0 +1,45 @@
+//! Completions while somebody types.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::queries;
+use crate::{
+    envelope::Success,
+    error::Result,
+    extract::{FromParams, Params, Query},
+    state::AppState,
+};
+
+/// What has been typed so far.
+pub struct Typed {
+    q: String,
+    limit: u32,
+}
+
+impl FromParams for Typed {
+    fn from_params(params: &mut Params) -> Self {
+        Self { q: params.short_text("q", 200).unwrap_or_default(), limit: params.count(&["limit"], 10, 20) }
+    }
+}
+
+/// Completions, best first.
+#[derive(Serialize, ToSchema)]
+pub struct Suggestions {
+    suggestions: Vec<String>,
+}
+
+/// Completes a query with names, ids and tags.
+#[utoipa::path(get, path = "/search/suggestions", tag = "search",
+    params(("q" = String, Query), ("limit" = Option<u32>, Query, description = "10 by default, at most 20")),
+    responses((status = 200, body = Success<Suggestions>)))]
+pub async fn suggestions(
+    State(app): State<AppState>,
+    Query(typed): Query<Typed>,
+) -> Result<Json<Success<Suggestions>>> {
+    let prefix = typed.q.trim();
+    let suggestions =
+        if prefix.is_empty() { Vec::new() } else { queries::completions(&app.db, prefix, typed.limit.into()).await? };
+    Ok(Success::of(Suggestions { suggestions }))
+}

@@ -1,0 +1,30 @@
+//! What every handler can reach: handles only, so that a clone is one reference count.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::{
+    accounts::Passwords, cache::Redis, changes::Feed, config::Config, health::Health, journal::Journal,
+    plugins::Catalogue, rate_limit::Limits, storage::Storage, telemetry::Metrics, token::Signer,
+};
+
+/// The running server.
+#[expect(missing_docs, reason = "each type says what it is")]
+pub struct App {
+    pub config: Config,
+    pub db: PgPool,
+    pub redis: Option<Redis>,
+    pub storage: Storage,
+    pub journal: Journal,
+    pub signer: Signer,
+    pub passwords: Passwords,
+    pub limits: Limits,
+    pub catalogue: Catalogue,
+    pub feed: Feed,
+    pub health: Health,
+    pub metrics: Metrics,
+}
+
+/// A handle to the running server.
+pub type AppState = Arc<App>;

@@ -1,0 +1,119 @@
+//! Logs and metrics.
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// Plugins that get a label of their own; further ones are counted as `other`, so that the number of
+/// time series is bounded whatever is published.
+const MOST_LABELS: usize = 500;
+
+/// Starts logging to stdout and, when configured, to a rotated file.
+///
+/// # Errors
+/// When the filter is malformed or the folder cannot be written.
+pub fn start_logging(log: &Log) -> anyhow::Result<()> {
+    let filter = |log: &Log| EnvFilter::try_new(&log.level).context("log.level");
+    let stdout = match log.format {
+        LogFormat::Text => tracing_subscriber::fmt::layer().boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
+    };
+    let file = match log.folder.as_str() {
+        "" => None,
+        folder => {
+            let writer = Arc::new(crate::log_file::LogFile::open(Path::new(folder))?);
+            Some(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(writer)
+                    .with_filter(filter(log)?),
+            )
+        }
+    };
+    tracing_subscriber::registry().with(stdout.with_filter(filter(log)?)).with(file).init();
+    Ok(())
+}
+
+/// The process's metrics, in Prometheus' text format.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    labelled: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Metrics {
+    /// The recorder of this process; made once.
+    ///
+    /// # Errors
+    /// When another recorder is installed.
+    pub fn install() -> anyhow::Result<Self> {
+        static METRICS: OnceLock<Metrics> = OnceLock::new();
+        if let Some(metrics) = METRICS.get() {
+            return Ok(metrics.clone());
+        }
+        let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("request_duration_seconds".into()), &buckets)?
+            .install_recorder()
+            .or_else(|e| METRICS.get().map(|m| m.handle.clone()).ok_or(e))?;
+        describe_counter!("plugin_uploads_total", "Versions published");
+        describe_counter!("plugin_downloads_total", "Transfers of packages begun");
+        describe_histogram!("request_duration_seconds", "Time to answer, by route and status");
+        describe_gauge!("database_connections", "Connections to PostgreSQL, by state");
+        describe_gauge!("journal_bytes", "Downloads noted but not yet in the database");
+        describe_gauge!("dependency_up", "Whether a dependency answers: 1 or 0");
+        describe_gauge!("catalogue_plugins", "Plugins in default lists");
+        counter!("plugin_uploads_total").absolute(0);
+        Ok(METRICS.get_or_init(|| Self { handle, labelled: Arc::default() }).clone())
+    }
+
+    /// Counts a published version.
+    pub fn uploaded(&self) {
+        counter!("plugin_uploads_total").increment(1);
+    }
+
+    /// Counts a download.
+    pub fn downloaded(&self, plugin: &str) {
+        let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_label =
+            labelled.contains(plugin) || (labelled.len() < MOST_LABELS && labelled.insert(plugin.to_owned()));
+        drop(labelled);
+        let label = if has_label { plugin.to_owned() } else { "other".to_owned() };
+        counter!("plugin_downloads_total", "plugin_id" => label).increment(1);
+    }
+
+    /// Notes how long a request took.
+    pub fn answered(&self, method: &'static str, route: String, status: u16, took: Duration) {
+        let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
+        histogram!("request_duration_seconds", &labels).record(took.as_secs_f64());
+    }
+
+    /// Sets a gauge.
+    pub fn set(&self, name: &'static str, label: Option<(&'static str, &'static str)>, value: f64) {
+        match label {
+            Some(label) => gauge!(name, &[label]).set(value),
+            None => gauge!(name).set(value),
+        }
+    }
+
+    /// All metrics as text.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds recorded samples together, so that memory stays bounded between scrapes.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}

@@ -1,0 +1,123 @@
+//! Session tokens: JWTs (RFC 7519) signed with HS256, and random secrets for API tokens.
+
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use anyhow::Context;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Use {
+    /// Calls routes.
+    Access,
+    /// Buys the next pair of tokens, once.
+    Refresh,
+}
+
+/// What a session token says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user's id.
+    pub sub: String,
+    /// The session, i.e. the family of tokens.
+    pub sid: Uuid,
+    /// This token; of a family's refresh tokens only the last is alive.
+    pub jti: Uuid,
+    /// What it may be used for.
+    #[serde(rename = "use")]
+    pub usage: Use,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at, in seconds since 1970.
+    pub exp: i64,
+}
+
+/// Signs and checks session tokens.
+pub struct Signer {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Signer {
+    /// A signer over a secret.
+    pub fn new(secret: &[u8]) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
+    }
+
+    /// Signs a token of a session that lives for `life`.
+    ///
+    /// # Errors
+    /// Signing fails only without memory or a back end.
+    pub fn sign(&self, user: i64, session: Uuid, id: Uuid, usage: Use, life: Duration) -> anyhow::Result<String> {
+        let iat = OffsetDateTime::now_utc().unix_timestamp();
+        let exp = iat.saturating_add(i64::try_from(life.as_secs())?);
+        let claims = Claims { sub: user.to_string(), sid: session, jti: id, usage, iat, exp };
+        Ok(encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
+    }
+
+    /// The claims of a token that is ours, unexpired and meant for this use.
+    pub fn verify(&self, token: &str, usage: Use) -> Option<Claims> {
+        let claims = decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        (claims.usage == usage).then_some(claims)
+    }
+}
+
+/// So many random bytes from the system's generator, as hex.
+pub fn random_hex(bytes: usize) -> String {
+    let mut rng = rand::rng();
+    (0..bytes).map(|_| format!("{:02x}", rng.random::<u8>())).collect()
+}
+
+/// The secret kept in `file`, made at the first call and readable by its owner alone.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn kept_secret(file: &Path) -> anyhow::Result<String> {
+    if let Ok(secret) = std::fs::read_to_string(file)
+        && secret.trim().len() >= 32
+    {
+        return Ok(secret.trim().to_owned());
+    }
+    let secret = random_hex(48);
+    // Written aside and renamed, so that a crash never leaves half a secret.
+    let aside = file.with_extension(format!("{}.tmp", std::process::id()));
+    let _ = std::fs::remove_file(&aside);
+    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    opened.write_all(secret.as_bytes()).and_then(|()| opened.sync_all()).context("cannot keep the secret")?;
+    std::fs::rename(&aside, file)?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_is_no_access_token() {
+        let signer = Signer::new(b"0123456789abcdef0123456789abcdef");
+        let token =
+            signer.sign(1, Uuid::now_v7(), Uuid::now_v7(), Use::Refresh, Duration::from_secs(9)).expect("signed");
+        assert!(signer.verify(&token, Use::Refresh).is_some());
+        assert!(signer.verify(&token, Use::Access).is_none());
+        assert!(Signer::new(b"another secret another secret 123").verify(&token, Use::Refresh).is_none());
+    }
+
+    #[test]
+    fn a_kept_secret_stays_the_same_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("jwt_secret");
+        let secret = kept_secret(&file).expect("made");
+        assert_eq!(kept_secret(&file).expect("kept"), secret);
+        assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+}
