@@ -1,0 +1,12 @@
+//! The server as its clients see it: a real router over TCP, a real database, real archives.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod accounts;
+mod app;
+#[path = "../support/package_builder.rs"]
+#[expect(dead_code, reason = "the package suite uses all of it")]
+mod package_builder;
+mod plugins;
+mod postgres;
+mod structure;

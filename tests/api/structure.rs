@@ -1,0 +1,99 @@
+//! The rules of the house: who may import whom, and what the documents promise.
+
+use std::{fs, path::Path};
+
+/// Parts of the product, left to right: each may use those before it.
+const DOMAINS: [&str; 5] = ["accounts", "plugins", "search", "ratings", "admin"];
+/// What puts everything together; nothing imports it but `lib` and `main`.
+const TOP: [&str; 4] = ["commands", "jobs", "routes", "lib"];
+
+/// Modules of ours that a source imports.
+fn imports(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let group = rest.strip_prefix('{').map(|group| top_level(group));
+        let names = group.unwrap_or_else(|| vec![rest.to_owned()]);
+        found.extend(
+            names
+                .iter()
+                .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()),
+        );
+    }
+    found
+}
+
+/// The parts of a `{…}` list, nested lists left whole.
+fn top_level(group: &str) -> Vec<String> {
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts
+}
+
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let name =
+                path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap().to_string_lossy().into_owned();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn imports_point_one_way() {
+    let mut all = Vec::new();
+    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+    let mut wrong = Vec::new();
+    for (file, source) in &all {
+        let module = file.split('/').next().unwrap().trim_end_matches(".rs");
+        let rank = DOMAINS.iter().position(|domain| *domain == module);
+        for import in imports(source) {
+            let import = import.as_str();
+            let imported_rank = DOMAINS.iter().position(|domain| *domain == import);
+            let is_wrong = match (module, rank) {
+                _ if import == module => false,
+                ("package", _) => true,
+                // The handles of everything stand here, and nothing but their names.
+                ("state", _) => TOP.contains(&import),
+                (top, _) if TOP.contains(&top) || top == "main" => false,
+                (_, Some(rank)) => TOP.contains(&import) || imported_rank.is_some_and(|other| other > rank),
+                (_, None) => TOP.contains(&import) || imported_rank.is_some(),
+            };
+            if is_wrong {
+                wrong.push(format!("{file} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn sql_stands_in_queries_only() {
+    let mut all = Vec::new();
+    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+    for (file, source) in &all {
+        let is_domain = DOMAINS.iter().any(|domain| file.starts_with(&format!("{domain}/")));
+        if is_domain && !file.contains("queries") {
+            for name in ["query!(", "query_as!(", "query_scalar!("] {
+                assert!(!source.contains(name), "{file} holds SQL");
+            }
+        }
+    }
+}
