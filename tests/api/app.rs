@@ -60,12 +60,7 @@ impl TestApp {
 
     /// Somebody without an account.
     pub(crate) fn anyone(&self) -> Client {
-        Client {
-            http: self.http.clone(),
-            base: format!("http://{}", self.address),
-            token: None,
-            username: String::new(),
-        }
+        Client { http: self.http.clone(), base: format!("http://{}", self.address), token: None }
     }
 
     /// A new user, signed in. The password is `correct horse`.

@@ -1,7 +1,5 @@
 //! What is a package and what is not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
-
 mod accepted;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
