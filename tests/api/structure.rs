@@ -13,7 +13,7 @@ fn imports(source: &str) -> Vec<String> {
     let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
-        let group = rest.strip_prefix('{').map(|group| top_level(group));
+        let group = rest.strip_prefix('{').map(top_level);
         let names = group.unwrap_or_else(|| vec![rest.to_owned()]);
         found.extend(
             names
