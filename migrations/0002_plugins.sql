@@ -106,8 +106,3 @@ create table plugin_ratings (
 );
 create index plugin_ratings_newest_idx on plugin_ratings (plugin_id, updated_at desc, id desc);
 create index plugin_ratings_user_idx on plugin_ratings (user_id);
-
--- Every change of what is listed or searched takes the next revision, so that an index can catch up.
-create sequence catalogue_revision;
-alter table plugins add column revision bigint not null default nextval('catalogue_revision');
-create index plugins_revision_idx on plugins (revision);

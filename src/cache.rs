@@ -1,18 +1,100 @@
-//! The shared cache in Redis. Every value can be made anew, so a failure is a miss, never an error.
+//! Ready-made answers: in memory, bounded by bytes, before Redis, before the database.
+//!
+//! Keys name the state they were made from (a plugin's revision, the catalogue's generation), so a
+//! change makes a new key instead of looking for old ones; those nobody asks for any more fall out.
+//! Everything here can be made anew: a failure of Redis is a miss, never an error.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use metrics::{Counter, counter, gauge};
 use redis::{
     FromRedisValue, Pipeline,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tracing::{info, warn};
 
+use crate::{
+    error::{Error, Result},
+    ready::Ready,
+};
+
 /// Longest wait for Redis: a slow cache is worth less than none.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Both layers.
+pub struct Cache {
+    memory: moka::future::Cache<String, Arc<Ready>>,
+    redis: Option<Arc<Redis>>,
+    seconds: u64,
+    hits: Counter,
+    misses: Counter,
+    shared_hits: Counter,
+    shared_misses: Counter,
+}
+
+impl Cache {
+    /// A cache of at most so many bytes in memory, and Redis behind it when there is one.
+    pub fn new(bytes: u64, seconds: u64, redis: Option<Arc<Redis>>) -> Self {
+        let weigh = |key: &String, ready: &Arc<Ready>| u32::try_from(key.len() + ready.weight()).unwrap_or(u32::MAX);
+        let count = |layer, outcome| counter!("cache_requests_total", "layer" => layer, "outcome" => outcome);
+        Self {
+            memory: moka::future::Cache::builder().max_capacity(bytes).weigher(weigh).build(),
+            redis,
+            seconds,
+            hits: count("memory", "hit"),
+            misses: count("memory", "miss"),
+            shared_hits: count("redis", "hit"),
+            shared_misses: count("redis", "miss"),
+        }
+    }
+
+    /// The answer under a key that means something to this process only. Of several requests for a
+    /// missing one, one makes it and the others wait.
+    ///
+    /// # Errors
+    /// Those of `make`; they are not kept.
+    pub async fn local(&self, key: String, make: impl Future<Output = Result<Vec<u8>>>) -> Result<Arc<Ready>> {
+        if let Some(ready) = self.memory.get(&key).await {
+            self.hits.increment(1);
+            return Ok(ready);
+        }
+        self.misses.increment(1);
+        let make = async { Ok(Arc::new(Ready::new(make.await?.into()))) };
+        self.memory.try_get_with(key, make).await.map_err(|e: Arc<Error>| Error::shared(&e))
+    }
+
+    /// The answer under a key that means the same in every process, and so is looked up in Redis too.
+    ///
+    /// # Errors
+    /// Those of `make`; they are not kept.
+    pub async fn shared(&self, key: String, make: impl Future<Output = Result<Vec<u8>>>) -> Result<Arc<Ready>> {
+        let Some(redis) = self.redis.clone() else { return self.local(key, make).await };
+        let name = format!("cache:{key}");
+        self.local(key, async move {
+            if let Some(bytes) = redis.get(&name).await {
+                self.shared_hits.increment(1);
+                return Ok(bytes);
+            }
+            self.shared_misses.increment(1);
+            let bytes = make.await?;
+            redis.set(name, bytes.clone(), self.seconds);
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Puts the cache's size into the metrics.
+    pub fn measure(&self) {
+        gauge!("cache_bytes").set(self.memory.weighted_size() as f64);
+        gauge!("cache_entries").set(self.memory.entry_count() as f64);
+    }
+}
 
 /// A connection to Redis that repairs itself.
 pub struct Redis {
@@ -56,4 +138,35 @@ impl Redis {
         ping.cmd("PING");
         self.run::<Vec<String>>(&ping).await.is_some()
     }
+
+    /// A value; not even asked for while Redis is known to be away, so that it costs no time then.
+    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        if !self.is_well.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut get = redis::pipe();
+        get.get(name);
+        let (value,) = self.run::<(Option<Vec<u8>>,)>(&get).await?;
+        value
+    }
+
+    /// Sets a value for a while, without anybody waiting for it.
+    fn set(self: Arc<Self>, name: String, value: Vec<u8>, seconds: u64) {
+        if !self.is_well.load(Ordering::Relaxed) || seconds == 0 {
+            return;
+        }
+        tokio::spawn(async move {
+            let mut set = redis::pipe();
+            set.set_ex(name, value, seconds).ignore();
+            self.run::<()>(&set).await;
+        });
+    }
+}
+
+/// The JSON of an answer.
+///
+/// # Errors
+/// Only when a value cannot be JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec(value).map_err(anyhow::Error::from)?)
 }

@@ -1,31 +1,29 @@
-//! The change feed: whatever changes the catalogue says so in its own transaction, and every
+//! The change feed: triggers announce every change of a plugin in its own transaction, and every
 //! instance brings its memory (lists, search index, cache) up to date from it.
 //!
-//! Only ids travel; what they mean now is read from the database. Each instance has one worker that
-//! refreshes ids in the order they arrive and many at a time, so an older read can never overwrite a
-//! newer one. A writer waits for its own refresh, so it sees what it wrote with its next read.
+//! Only ids and revisions travel; what they mean now is read from the database. Each instance has one
+//! worker that refreshes ids in the order they arrive and many at a time, so an older read can never
+//! overwrite a newer one. A writer waits for its own refresh, so it sees what it wrote with its next
+//! read.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context;
-use sqlx::{PgConnection, PgPool, postgres::PgListener, query};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::{PgPool, postgres::PgListener};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
-use uuid::Uuid;
-
-use crate::error::Result;
 
 const CHANNEL: &str = "catalogue";
-/// PostgreSQL takes payloads below 8,000 bytes.
-const MOST_PAYLOAD: usize = 7_000;
 /// How long a writer waits for its own refresh; after that the change is announced all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Stands for whatever revision there is now.
+const LATEST: i64 = i64::MAX;
 
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// These plugins.
-    Plugins(Vec<String>),
+    /// These plugins, to at least these revisions.
+    Plugins(Vec<(String, i64)>),
     /// Possibly anything: announcements may have been missed.
     Everything,
 }
@@ -33,8 +31,8 @@ pub enum Change {
 /// The sending end, one per process.
 #[derive(Clone)]
 pub struct Feed {
-    instance: Uuid,
     queue: mpsc::UnboundedSender<Entry>,
+    is_ready: watch::Receiver<bool>,
 }
 
 struct Entry {
@@ -45,58 +43,48 @@ struct Entry {
 /// The worker's end.
 pub struct Worker {
     queue: mpsc::UnboundedReceiver<Entry>,
+    ready: watch::Sender<bool>,
 }
 
 /// Both ends of a new feed.
 pub fn feed() -> (Feed, Worker) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Feed { instance: Uuid::now_v7(), queue: sender }, Worker { queue: receiver })
+    let (ready, is_ready) = watch::channel(false);
+    (Feed { queue: sender, is_ready }, Worker { queue: receiver, ready })
 }
 
 impl Feed {
-    /// Announces changed plugins to all instances, when the transaction commits.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn announce(&self, db: &mut PgConnection, ids: &[String]) -> Result<()> {
-        let mut payload = self.instance.to_string();
-        for (i, id) in ids.iter().enumerate() {
-            payload.push(',');
-            payload.push_str(id);
-            if payload.len() > MOST_PAYLOAD || i + 1 == ids.len() {
-                query!("select pg_notify($1, $2)", CHANNEL, payload).execute(&mut *db).await?;
-                payload = self.instance.to_string();
-            }
-        }
-        Ok(())
-    }
-
     /// Brings this instance up to date with changes just committed, before their writer is answered.
     pub async fn settle(&self, ids: Vec<String>) {
         let (done, settled) = oneshot::channel();
-        let entry = Entry { change: Change::Plugins(ids), done: Some(done) };
+        let latest = ids.into_iter().map(|id| (id, LATEST)).collect();
+        let entry = Entry { change: Change::Plugins(latest), done: Some(done) };
         if self.queue.send(entry).is_ok() && tokio::time::timeout(PATIENCE, settled).await.is_err() {
             warn!("a change was committed, but the lists could not be refreshed yet");
         }
     }
 
-    /// Listens to the other instances until the connection breaks.
+    /// Waits until everything was read once.
+    pub async fn ready(&self) {
+        // Without a worker the server is shutting down.
+        let _ = self.is_ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Listens to all instances until the connection breaks.
     ///
     /// # Errors
     /// When the database is away; call again then.
     pub async fn listen(&self, db: &PgPool) -> anyhow::Result<()> {
-        // Not from the pool: this connection is held for good.
+        // One connection of the pool is held for good.
         let mut listener = PgListener::connect_with(db).await.context("cannot listen to changes")?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         // What was announced before we listened is lost to us, so everything is read once.
         self.send(Change::Everything);
-        let own = self.instance.to_string();
         while let Some(notification) = listener.try_recv().await? {
-            let mut parts = notification.payload().split(',');
-            if parts.next() != Some(own.as_str()) {
-                self.send(Change::Plugins(parts.map(str::to_owned).collect()));
-            }
+            let payload = notification.payload();
+            let (id, revision) = payload.split_once(' ').unwrap_or((payload, ""));
+            self.send(Change::Plugins(vec![(id.to_owned(), revision.parse().unwrap_or(LATEST))]));
         }
         info!("the connection that listens to changes was lost");
         Ok(())
@@ -118,6 +106,9 @@ impl Worker {
                 warn!(error = format!("{e:#}"), "cannot refresh the lists; trying again");
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
+            if change == Change::Everything {
+                self.ready.send_replace(true);
+            }
             for entry in entries.drain(..) {
                 if let Some(done) = entry.done {
                     let _ = done.send(());
@@ -128,14 +119,17 @@ impl Worker {
 }
 
 fn merge(entries: &[Entry]) -> Change {
-    let mut ids = Vec::new();
+    let mut newest: HashMap<&str, i64> = HashMap::new();
     for entry in entries {
         match &entry.change {
             Change::Everything => return Change::Everything,
-            Change::Plugins(more) => ids.extend_from_slice(more),
+            Change::Plugins(plugins) => {
+                for (id, revision) in plugins {
+                    let known = newest.entry(id).or_insert(*revision);
+                    *known = (*known).max(*revision);
+                }
+            }
         }
     }
-    ids.sort_unstable();
-    ids.dedup();
-    Change::Plugins(ids)
+    Change::Plugins(newest.into_iter().map(|(id, revision)| (id.to_owned(), revision)).collect())
 }

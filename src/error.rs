@@ -102,6 +102,15 @@ impl Error {
         }
     }
 
+    /// The same error once more, for several requests that waited for one result.
+    pub fn shared(error: &Self) -> Self {
+        match error {
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::Unavailable(cause) => Self::Unavailable(anyhow::anyhow!("{cause:#}")),
+            Self::Internal(cause) => Self::Internal(anyhow::anyhow!("{cause:#}")),
+        }
+    }
+
     fn refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => *refusal,

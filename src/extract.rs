@@ -237,7 +237,17 @@ impl<S: Sync, T: FromParams> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let mut params = Params::parse(parts.uri.query().unwrap_or_default())?;
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl<T: FromParams> Query<T> {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// 400, naming every fault.
+    pub fn parse(query: &str) -> Result<Self> {
+        let mut params = Params::parse(query)?;
         let value = T::from_params(&mut params);
         refuse_if_any(params.faults)?;
         Ok(Self(value))

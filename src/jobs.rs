@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::warn;
 
-use crate::{accounts, changes::Worker, health, plugins, state::AppState};
+use crate::{accounts, changes::Worker, health, plugins, search, state::AppState};
 
 /// How often counts go to the database; they are at most this far behind.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -19,7 +19,7 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
     let refreshed = app.clone();
     jobs.spawn(worker.run(move |change| {
         let app = refreshed.clone();
-        async move { plugins::refresh(&app, &change).await }
+        async move { search::refresh(&app, &change).await }
     }));
     let listener = app.clone();
     jobs.spawn(async move {
@@ -35,9 +35,13 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
             warn!(error = ?e, "counts wait in the journal");
         }
     });
-    every(&mut jobs, app, SHARE, |app: AppState| async move { app.limits.share(app.redis.as_ref()).await });
+    every(&mut jobs, app, SHARE, |app: AppState| async move { app.limits.share(app.redis.as_deref()).await });
     every(&mut jobs, app, Duration::from_secs(1), |app: AppState| async move { health::probe_once(&app).await });
-    every(&mut jobs, app, Duration::from_secs(5), |app: AppState| async move { app.metrics.upkeep() });
+    every(&mut jobs, app, Duration::from_secs(5), |app: AppState| async move {
+        app.metrics.upkeep();
+        app.cache.measure();
+    });
+    every(&mut jobs, app, Duration::from_secs(60), |app: AppState| async move { search::rest(&app).await });
     every(&mut jobs, app, Duration::from_secs(3600), |app: AppState| async move { tidy_once(&app.db).await });
     jobs
 }

@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod range;
 pub mod rate_limit;
 pub mod ratings;
+pub mod ready;
 pub mod routes;
 pub mod search;
 pub mod server;

@@ -5,8 +5,18 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::{
-    accounts::Passwords, cache::Redis, changes::Feed, config::Config, health::Health, journal::Journal,
-    plugins::Catalogue, rate_limit::Limits, storage::Storage, telemetry::Metrics, token::Signer,
+    accounts::Passwords,
+    cache::{Cache, Redis},
+    changes::Feed,
+    config::Config,
+    health::Health,
+    journal::Journal,
+    plugins::{Catalogue, Files, Items},
+    rate_limit::Limits,
+    search::Search,
+    storage::Storage,
+    telemetry::Metrics,
+    token::Signer,
 };
 
 /// The running server.
@@ -14,13 +24,17 @@ use crate::{
 pub struct App {
     pub config: Config,
     pub db: PgPool,
-    pub redis: Option<Redis>,
+    pub redis: Option<Arc<Redis>>,
+    pub cache: Cache,
     pub storage: Storage,
     pub journal: Journal,
     pub signer: Signer,
     pub passwords: Passwords,
     pub limits: Limits,
     pub catalogue: Catalogue,
+    pub items: Items,
+    pub files: Files,
+    pub search: Search,
     pub feed: Feed,
     pub health: Health,
     pub metrics: Metrics,

@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::start::{Database, connect, open_app};
-use crate::{changes::Change, config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
+use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
 
 /// Runs the server until SIGTERM or SIGINT.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -23,9 +23,9 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         TcpListener::bind((host.as_str(), port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let Database { pool, cluster } = connect(&config).await?;
     let (app, worker) = open_app(config, pool.clone())?;
-    plugins::refresh(&app, &Change::Everything).await?;
     health::probe_once(&app).await;
     let mut jobs = jobs::start(&app, worker);
+    app.feed.ready().await;
     if let Some(cluster) = &cluster {
         jobs.spawn(watch(cluster.clone()));
     }

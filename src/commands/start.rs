@@ -15,14 +15,15 @@ use tracing::warn;
 
 use crate::{
     accounts::Passwords,
-    cache::Redis,
+    cache::{Cache, Redis},
     changes::{self, Worker},
     config::Config,
     health::Health,
     journal::Journal,
-    plugins::Catalogue,
+    plugins::{Catalogue, Files, Items},
     postgres::{self, Cluster},
     rate_limit::Limits,
+    search::Search,
     state::{App, AppState},
     storage::Storage,
     telemetry::Metrics,
@@ -135,18 +136,24 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         path => Path::new(path.strip_prefix("file://").unwrap_or(path)).to_path_buf(),
     };
     let (feed, worker) = changes::feed();
+    let metrics = Metrics::install()?;
+    let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
     let app = App {
         db: pool,
-        redis: config.redis.url.get().map(Redis::connect).transpose()?,
+        cache: Cache::new((config.cache.memory_mb << 20) / 4 * 3, config.cache.seconds, redis.clone()),
+        redis,
         storage: Storage::open_folder(&store).with_context(|| format!("cannot open the store {}", store.display()))?,
         journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
         signer: Signer::new(secret.as_bytes()),
         passwords: Passwords::default(),
         limits: Limits::new(config.limits.clone()),
         catalogue: Catalogue::default(),
+        items: Items::new((config.cache.memory_mb << 20) / 4),
+        files: Files::default(),
         feed,
         health: Health::default(),
-        metrics: Metrics::install()?,
+        search: Search::open(&data_dir.join("search")).context("cannot open the search index")?,
+        metrics,
         config,
     };
     Ok((Arc::new(app), worker))

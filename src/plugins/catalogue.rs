@@ -6,8 +6,11 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{self, AtomicU64},
+    },
 };
 
 use semver::Version;
@@ -85,6 +88,17 @@ pub struct Filter {
     pub runs_on: Option<Version>,
 }
 
+impl Filter {
+    /// Whether it asks for nothing but active plugins.
+    fn is_plain(&self) -> bool {
+        self.status == StatusFilter::Active
+            && self.tags.is_empty()
+            && self.author.is_none()
+            && self.min_rating.is_none()
+            && self.runs_on.is_none()
+    }
+}
+
 /// What lists need to know of one plugin.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -99,6 +113,8 @@ pub struct Entry {
     pub rating_count: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+    pub revision: i64,
+    pub text_revision: i64,
     pub min_geektools_version: Option<Version>,
     pub tags: Vec<String>,
 }
@@ -112,6 +128,7 @@ const MANY: usize = 256;
 #[derive(Default)]
 pub struct Catalogue {
     state: RwLock<State>,
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -119,13 +136,25 @@ struct State {
     slots: Vec<Option<Row>>,
     free: Vec<Slot>,
     by_id: HashMap<Arc<str>, Slot>,
-    by_key: HashMap<i64, Slot>,
+    /// By key; keys are given out one after the other, so few places stay empty.
+    by_key: Vec<Slot>,
+    /// What searching asks of thousands of plugins, close together in memory.
+    hot: Vec<Hot>,
     /// Active plugins, by each of [`ORDERS`], as the sort's default direction shows them.
     orders: [Vec<Slot>; ORDERS.len()],
     deprecated: HashSet<Slot>,
     by_tag: HashMap<String, HashSet<Slot>>,
     by_author: HashMap<String, HashSet<Slot>>,
 }
+
+/// A plugin as far as ranking goes.
+#[derive(Clone, Copy, Default)]
+struct Hot {
+    popularity: f32,
+    is_active: bool,
+}
+
+const NO_SLOT: Slot = Slot::MAX;
 
 struct Row {
     key: i64,
@@ -139,6 +168,8 @@ struct Row {
     rating_count: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
+    revision: i64,
+    text_revision: i64,
     min_geektools_version: Option<Version>,
     tags: Box<[Box<str>]>,
 }
@@ -156,10 +187,32 @@ impl From<Entry> for Row {
             rating_count: entry.rating_count,
             created_at: entry.created_at,
             updated_at: entry.updated_at,
+            revision: entry.revision,
+            text_revision: entry.text_revision,
             min_geektools_version: entry.min_geektools_version,
             tags: entry.tags.into_iter().map(Into::into).collect(),
         }
     }
+}
+
+impl Row {
+    /// From 0 to 1: the logarithm of its downloads (a million is the most that counts) and its rating,
+    /// which few votes hardly move.
+    fn popularity(&self) -> f32 {
+        let downloads = (1.0 + self.downloads as f32).ln() / 1_000_001_f32.ln();
+        let votes = self.rating_count.min(1_000_000) as f32;
+        let rating = (self.rating as f32 / 100.0 * votes + 3.5 * 5.0) / (votes + 5.0);
+        0.75 * downloads.min(1.0) + 0.25 * ((rating - 1.0) / 4.0).clamp(0.0, 1.0)
+    }
+}
+
+/// What of the searchable text changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TextChange {
+    /// Ids of plugins that are new or read differently now.
+    pub changed: Vec<String>,
+    /// Keys of plugins that are gone from all lists.
+    pub removed: Vec<i64>,
 }
 
 impl Catalogue {
@@ -168,17 +221,21 @@ impl Catalogue {
     }
 
     /// Replaces everything.
-    pub fn replace(&self, entries: Vec<Entry>) {
+    pub fn replace(&self, entries: Vec<Entry>) -> TextChange {
         let mut fresh = State::default();
         for entry in entries {
             fresh.insert(entry.into(), false);
         }
         fresh.sort();
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let change = state.text_change(&fresh);
+        *state = fresh;
+        self.generation.fetch_add(1, atomic::Ordering::Release);
+        change
     }
 
     /// Brings the plugins `ids` to what `entries` say; those without an entry are gone.
-    pub fn apply(&self, ids: &[String], entries: Vec<Entry>) {
+    pub fn apply(&self, ids: &[String], entries: Vec<Entry>) -> TextChange {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let in_place = ids.len() <= MANY;
         if !in_place {
@@ -187,66 +244,62 @@ impl Catalogue {
                 order.retain(|slot| !gone.contains(slot));
             }
         }
-        for id in ids {
-            state.remove(id, in_place);
-        }
+        let mut before: HashMap<i64, i64> =
+            ids.iter().filter_map(|id| state.remove(id, in_place)).map(|row| (row.key, row.text_revision)).collect();
+        let mut change = TextChange::default();
         for entry in entries {
+            if before.remove(&entry.key) != Some(entry.text_revision) {
+                change.changed.push(entry.id.clone());
+            }
             state.insert(entry.into(), in_place);
         }
+        change.removed = before.into_keys().collect();
         if !in_place {
             state.sort();
         }
+        self.generation.fetch_add(1, atomic::Ordering::Release);
+        change
+    }
+
+    /// The revision of a listed plugin, and that of its text.
+    pub fn revisions(&self, id: &str) -> Option<(i64, i64)> {
+        let state = self.read();
+        let row = state.row(*state.by_id.get(id)?)?;
+        Some((row.revision, row.text_revision))
+    }
+
+    /// Changes whenever any list may; means nothing in another process.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(atomic::Ordering::Acquire)
     }
 
     /// One page of the plugins that fit, and how many fit in all.
-    pub fn page(&self, filter: &Filter, sort: Sort, order: Order, page: Page) -> (Vec<Arc<str>>, u64) {
+    pub fn page(&self, filter: &Filter, sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
         let state = self.read();
         let sort = if sort == Sort::Relevance { Sort::Downloads } else { sort };
         if let Some(slots) = state.whole_order(filter, sort) {
-            let (slots, total) = slice(slots, order != default_order(sort), page);
-            return (state.ids(slots), total);
+            let (slots, total) = slice(slots, order != sort.default_order(), page);
+            return (state.listed(slots), total);
         }
-        let mut slots: Vec<Slot> = state.candidates(filter).filter(|slot| state.fits(*slot, filter)).collect();
-        let compare = |a: &Slot, b: &Slot| state.compare(*a, *b, sort);
-        partial_sort(&mut slots, order != default_order(sort), page, compare);
-        let (slots, total) = slice(&slots, order != default_order(sort), page);
-        (state.ids(slots), total)
+        let slots = state.candidates(filter).filter(|slot| state.fits(*slot, filter)).collect();
+        state.sorted_page(slots, sort, order, page)
     }
 
-    /// The found plugins that fit, in the order found or sorted, as a page.
-    pub fn page_of(
-        &self,
-        found: &[i64],
-        filter: &Filter,
-        sort: Sort,
-        order: Order,
-        page: Page,
-    ) -> (Vec<Arc<str>>, u64) {
-        let state = self.read();
-        let slots = found.iter().filter_map(|key| state.by_key.get(key).copied());
-        let mut slots: Vec<Slot> = slots.filter(|slot| state.fits(*slot, filter)).collect();
-        let reversed = order != default_order(sort);
-        if sort != Sort::Relevance {
-            slots.sort_unstable_by(|a, b| state.compare(*a, *b, sort));
-        }
-        let (slots, total) = slice(&slots, reversed, page);
-        (state.ids(slots), total)
+    /// Holds the catalogue still for a search.
+    pub fn ranking(&self) -> Ranking<'_> {
+        Ranking(self.read())
     }
 
     /// Tags of active plugins with their numbers, most used first.
     pub fn tags(&self) -> Vec<(String, usize)> {
         let state = self.read();
-        let is_active = |slot: &&Slot| state.row(**slot).is_some_and(|row| row.status == Status::Active);
-        let mut spellings: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        let mut tags = Vec::new();
         for (tag, slots) in &state.by_tag {
-            let count = slots.iter().filter(is_active).count();
-            let spelling =
-                slots.iter().find_map(|slot| state.row(*slot)?.tags.iter().find(|t| t.to_lowercase() == *tag));
-            if count > 0 {
-                spellings.insert(tag, (spelling.map_or(tag, |s| s), count));
-            }
+            let mut active = slots.iter().filter(|slot| state.hot[**slot as usize].is_active);
+            let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
+            let spelling = first.tags.iter().find(|own| own.to_lowercase() == *tag);
+            tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));
         }
-        let mut tags: Vec<(String, usize)> = spellings.into_values().map(|(tag, n)| (tag.to_owned(), n)).collect();
         tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         tags
     }
@@ -255,16 +308,58 @@ impl Catalogue {
     pub fn active(&self) -> usize {
         self.read().orders[0].len()
     }
+
+    /// Plugins in any list.
+    pub fn len(&self) -> usize {
+        self.read().by_id.len()
+    }
+
+    /// Whether there is no plugin at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
-fn default_order(sort: Sort) -> Order {
-    if sort == Sort::Name { Order::Asc } else { Order::Desc }
+/// A plugin on a page.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: Arc<str>,
+    /// What it shows was so at this revision.
+    pub revision: i64,
+}
+
+/// The catalogue, held still for a search: while this lives, nothing changes.
+pub struct Ranking<'a>(RwLockReadGuard<'a, State>);
+
+impl Ranking<'_> {
+    /// Whether the plugin with this key fits.
+    pub fn fits(&self, key: u64, filter: &Filter) -> bool {
+        let Some(slot) = self.0.slot(key) else { return false };
+        if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
+    }
+
+    /// How popular the plugin with this key is, from 0 to 1.
+    pub fn popularity(&self, key: u64) -> f32 {
+        self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)
+    }
+
+    /// A page of found plugins, sorted anew.
+    pub fn sorted_page(&self, found: &[u64], sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
+        let slots = found.iter().filter_map(|key| self.0.slot(*key)).collect();
+        self.0.sorted_page(slots, sort, order, page)
+    }
+
+    /// The found plugins as listed, in the order found.
+    pub fn listed(&self, found: &[u64]) -> Vec<Listed> {
+        self.0.listed(found.iter().filter_map(|key| self.0.slot(*key)).collect())
+    }
 }
 
 impl Sort {
     /// The direction when none is asked for: names from A, everything else from the top.
     pub fn default_order(self) -> Order {
-        default_order(self)
+        if self == Self::Name { Order::Asc } else { Order::Desc }
     }
 }
 
@@ -302,12 +397,37 @@ fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn
 }
 
 impl State {
+    fn slot(&self, key: u64) -> Option<Slot> {
+        self.by_key.get(usize::try_from(key).ok()?).copied().filter(|slot| *slot != NO_SLOT)
+    }
+
+    /// What differs in the text of `fresh`.
+    fn text_change(&self, fresh: &Self) -> TextChange {
+        let rows = |state: &Self| -> HashMap<i64, i64> {
+            state.slots.iter().flatten().map(|row| (row.key, row.text_revision)).collect()
+        };
+        let (before, after) = (rows(self), rows(fresh));
+        let differs = |row: &&Row| before.get(&row.key) != Some(&row.text_revision);
+        TextChange {
+            changed: fresh.slots.iter().flatten().filter(differs).map(|row| row.id.to_string()).collect(),
+            removed: before.into_keys().filter(|key| !after.contains_key(key)).collect(),
+        }
+    }
+
+    fn sorted_page(&self, mut slots: Vec<Slot>, sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
+        let reversed = order != sort.default_order();
+        partial_sort(&mut slots, reversed, page, |a, b| self.compare(*a, *b, sort));
+        let (slots, total) = slice(&slots, reversed, page);
+        (self.listed(slots), total)
+    }
+
     fn row(&self, slot: Slot) -> Option<&Row> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
-    fn ids(&self, slots: Vec<Slot>) -> Vec<Arc<str>> {
-        slots.into_iter().filter_map(|slot| Some(self.row(slot)?.id.clone())).collect()
+    fn listed(&self, slots: Vec<Slot>) -> Vec<Listed> {
+        let listed = |row: &Row| Listed { id: row.id.clone(), revision: row.revision };
+        slots.into_iter().filter_map(|slot| self.row(slot).map(listed)).collect()
     }
 
     /// Better first; equal ones by id, so that pages never overlap.
@@ -334,10 +454,16 @@ impl State {
     fn insert(&mut self, row: Row, in_place: bool) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
+            self.hot.push(Hot::default());
             (self.slots.len() - 1) as Slot
         });
         self.by_id.insert(row.id.clone(), slot);
-        self.by_key.insert(row.key, slot);
+        let place = usize::try_from(row.key).unwrap_or_default();
+        if place >= self.by_key.len() {
+            self.by_key.resize(place + 1, NO_SLOT);
+        }
+        self.by_key[place] = slot;
+        self.hot[slot as usize] = Hot { popularity: row.popularity(), is_active: row.status == Status::Active };
         for tag in &row.tags {
             self.by_tag.entry(tag.to_lowercase()).or_default().insert(slot);
         }
@@ -360,8 +486,8 @@ impl State {
         }
     }
 
-    fn remove(&mut self, id: &str, in_place: bool) {
-        let Some(slot) = self.by_id.remove(id) else { return };
+    fn remove(&mut self, id: &str, in_place: bool) -> Option<Row> {
+        let slot = self.by_id.remove(id)?;
         if !self.deprecated.remove(&slot) && in_place {
             for (i, sort) in ORDERS.iter().enumerate() {
                 let mut order = std::mem::take(&mut self.orders[i]);
@@ -372,8 +498,8 @@ impl State {
                 self.orders[i] = order;
             }
         }
-        let Some(row) = self.slots[slot as usize].take() else { return };
-        self.by_key.remove(&row.key);
+        let row = self.slots[slot as usize].take()?;
+        self.by_key[usize::try_from(row.key).unwrap_or_default()] = NO_SLOT;
         let tags = row.tags.iter().map(|tag| tag.to_lowercase()).collect::<Vec<_>>();
         for (map, keys) in [(&mut self.by_tag, tags), (&mut self.by_author, vec![row.author.to_string()])] {
             for key in keys {
@@ -386,17 +512,13 @@ impl State {
             }
         }
         self.free.push(slot);
+        Some(row)
     }
 
     /// The ready-made order, when the filter asks for nothing but active plugins.
     fn whole_order(&self, filter: &Filter, sort: Sort) -> Option<&[Slot]> {
-        let is_plain = filter.status == StatusFilter::Active
-            && filter.tags.is_empty()
-            && filter.author.is_none()
-            && filter.min_rating.is_none()
-            && filter.runs_on.is_none();
         let index = ORDERS.iter().position(|known| *known == sort)?;
-        is_plain.then(|| self.orders[index].as_slice())
+        filter.is_plain().then(|| self.orders[index].as_slice())
     }
 
     /// The smallest known set that holds everything that can fit.
@@ -443,10 +565,18 @@ impl State {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
+pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<TextChange> {
     match change {
-        Change::Everything => app.catalogue.replace(queries::entries(&app.db, None).await?),
-        Change::Plugins(ids) => app.catalogue.apply(ids, queries::entries(&app.db, Some(ids)).await?),
+        Change::Everything => Ok(app.catalogue.replace(queries::entries(&app.db, None).await?)),
+        Change::Plugins(announced) => {
+            let is_news = |(id, revision): &&(String, i64)| {
+                app.catalogue.revisions(id).is_none_or(|(known, _)| known < *revision)
+            };
+            let ids: Vec<String> = announced.iter().filter(is_news).map(|(id, _)| id.clone()).collect();
+            if ids.is_empty() {
+                return Ok(TextChange::default());
+            }
+            Ok(app.catalogue.apply(&ids, queries::entries(&app.db, Some(&ids)).await?))
+        }
     }
-    Ok(())
 }

@@ -46,7 +46,6 @@ async fn apply(app: &App, segment: &Segment) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let ids = queries::add_downloads(&mut tx, &versions, &days, &counts).await?;
-    app.feed.announce(&mut tx, &ids).await?;
     tx.commit().await?;
     Ok(ids)
 }

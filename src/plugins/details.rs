@@ -1,6 +1,8 @@
 //! One plugin in full.
 
-use axum::{Json, extract::State};
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
 use semver::Version;
 
 use super::{
@@ -9,10 +11,11 @@ use super::{
     queries,
 };
 use crate::{
-    codes,
+    cache, codes,
     envelope::Success,
     error::{OrRefuse, Result},
     extract::Path,
+    ready::Ready,
     state::{App, AppState},
 };
 
@@ -20,8 +23,29 @@ use crate::{
 #[utoipa::path(get, path = "/plugins/{id}", tag = "plugins", params(("id" = String, Path)), responses(
     (status = 200, body = Success<PluginDetail>),
 ))]
-pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Json<Success<PluginDetail>>> {
-    Ok(Success::of(find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
+pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
+    let ready = of_plugin(&app, id.as_str(), "detail", async {
+        let detail = find_detail(&app, id.as_str()).await?;
+        cache::json(&*Success::of(detail.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
+    });
+    Ok(ready.await?.respond(&headers))
+}
+
+/// An answer that shows one plugin, kept for as long as the plugin does not change.
+///
+/// # Errors
+/// Those of `make`.
+pub async fn of_plugin(
+    app: &App,
+    id: &str,
+    what: &str,
+    make: impl Future<Output = Result<Vec<u8>>>,
+) -> Result<Arc<Ready>> {
+    match app.catalogue.revisions(id) {
+        Some((revision, _)) => app.cache.shared(format!("{what}/{id}@{revision}"), make).await,
+        // What is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
+        None => Ok(Arc::new(Ready::new(make.await?.into()))),
+    }
 }
 
 /// A plugin that is not banned, with all its parts as of one moment.

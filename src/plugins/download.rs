@@ -148,8 +148,29 @@ async fn hand_out(
     respond(status, known, body)
 }
 
+/// Files of versions in memory, with the text revision of their plugin since which they are right.
+pub struct Files(moka::sync::Cache<(String, String), (i64, VersionFile)>);
+
+impl Default for Files {
+    fn default() -> Self {
+        Self(moka::sync::Cache::new(20_000))
+    }
+}
+
+/// The file of a version, from memory once it is known: downloads go on while the database is away.
 async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<VersionFile> {
+    // A plugin that is not listed may be banned: only the database knows.
+    let revision = app.catalogue.revisions(id.as_str()).map(|(_, text)| text);
+    let key = (id.as_str().to_owned(), version.unwrap_or_default().to_owned());
+    if let Some((known, file)) = app.files.0.get(&key)
+        && revision == Some(known)
+    {
+        return Ok(file);
+    }
     if let Some(file) = queries::version_file(&app.db, id.as_str(), version).await? {
+        if let Some(revision) = revision {
+            app.files.0.insert(key, (revision, file.clone()));
+        }
         return Ok(file);
     }
     let is_known = queries::is_visible(&app.db, id.as_str()).await?;

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{model::PluginItem, queries};
+use super::{catalogue::Listed, model::PluginItem, queries};
 use crate::{
+    cache,
     envelope::Success,
     error::Result,
     page::{Page, Pagination},
@@ -17,25 +18,48 @@ use crate::{
 /// A page of plugins. `pagination` comes first: released clients need the first 200 bytes in ASCII.
 #[derive(Serialize, ToSchema)]
 pub struct PluginList {
-    pagination: Pagination,
-    plugins: Vec<PluginItem>,
+    /// Where this page stands.
+    pub pagination: Pagination,
+    /// Its plugins.
+    #[schema(value_type = Vec<PluginItem>)]
+    pub plugins: Vec<Arc<PluginItem>>,
 }
 
-/// Fills a page: the plugins `ids` in this order, of `total` in all.
+/// List entries in memory, by id, with the revision they show.
+pub struct Items(moka::sync::Cache<Arc<str>, (i64, Arc<PluginItem>)>);
+
+impl Items {
+    /// Holds at most about so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        let weigh = |_: &Arc<str>, (_, item): &(i64, Arc<PluginItem>)| u32::try_from(item.weight()).unwrap_or(u32::MAX);
+        Self(moka::sync::Cache::builder().max_capacity(bytes).weigher(weigh).build())
+    }
+}
+
+/// Fills a page: the plugins `listed`, in this order, of `total` in all.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn fill_page(app: &App, ids: &[Arc<str>], total: u64, page: Page) -> Result<PluginList> {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let mut items: HashMap<String, PluginItem> = if ids.is_empty() {
-        HashMap::new()
-    } else {
-        queries::items(&app.db, &ids).await?.into_iter().map(|item| (item.id.clone(), item)).collect()
+pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> Result<PluginList> {
+    let known = |listed: &Listed| {
+        let (revision, item) = app.items.0.get(&listed.id)?;
+        (revision >= listed.revision).then_some(item)
     };
-    let mut plugins: Vec<PluginItem> = ids.iter().filter_map(|id| items.remove(id)).collect();
-    for item in &mut plugins {
-        item.file_url = file_url(app, &item.id, &item.current_version);
+    let mut items: HashMap<&str, Arc<PluginItem>> =
+        listed.iter().filter_map(|listed| Some((&*listed.id, known(listed)?))).collect();
+    let missing: Vec<String> =
+        listed.iter().filter(|listed| !items.contains_key(&*listed.id)).map(|listed| listed.id.to_string()).collect();
+    if !missing.is_empty() {
+        let mut fresh: HashMap<String, (i64, PluginItem)> = queries::items(&app.db, &missing).await?;
+        for listed in listed {
+            let Some((revision, mut item)) = fresh.remove(&*listed.id) else { continue };
+            item.file_url = file_url(app, &item.id, &item.current_version);
+            let item = Arc::new(item);
+            app.items.0.insert(listed.id.clone(), (revision, item.clone()));
+            items.insert(&listed.id, item);
+        }
     }
+    let plugins = listed.iter().filter_map(|listed| items.remove(&*listed.id)).collect();
     Ok(PluginList { pagination: Pagination::new(page, total), plugins })
 }
 
@@ -64,7 +88,10 @@ struct Tag {
 #[utoipa::path(get, path = "/tags", tag = "plugins", responses(
     (status = 200, body = Success<Tags>),
 ))]
-pub async fn tags(State(app): State<AppState>) -> Json<Success<Tags>> {
-    let tags = app.catalogue.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
-    Success::of(Tags { tags })
+pub async fn tags(State(app): State<AppState>, headers: HeaderMap) -> Result<Response> {
+    let ready = app.cache.local(format!("tags@{}", app.catalogue.generation()), async {
+        let tags = app.catalogue.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
+        cache::json(&*Success::of(Tags { tags }))
+    });
+    Ok(ready.await?.respond(&headers))
 }

@@ -64,7 +64,6 @@ async fn begin(app: &App, user: &CurrentUser, id: &PluginId) -> Result<Transacti
 /// Commits a change of what is listed and brings this instance up to date.
 async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str) -> Result<()> {
     queries::touch(&mut tx, id).await?;
-    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
     tx.commit().await?;
     app.feed.settle(vec![id.to_owned()]).await;
     Ok(())
@@ -275,7 +274,6 @@ pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&st
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let paths = queries::delete_plugin(&mut tx, id).await?;
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
-    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
     tx.commit().await?;
     app.feed.settle(vec![id.to_owned()]).await;
     // Rows first: a file without a row is only a stray, a row without its file would be a loss.

@@ -74,6 +74,14 @@ pub struct PluginItem {
     pub license: String,
 }
 
+impl PluginItem {
+    /// Bytes it takes in memory, about.
+    pub fn weight(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|tag| 24 + tag.len()).sum();
+        400 + self.id.len() + self.file_url.len() + self.name.len() + self.author.len() + self.description.len() + tags
+    }
+}
+
 /// A plugin in full.
 #[derive(Serialize, ToSchema)]
 pub struct PluginDetail {

@@ -170,7 +170,6 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
         queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
     choose_current(&mut tx, &manifest.id).await?;
     queries::touch(&mut tx, &manifest.id).await?;
-    app.feed.announce(&mut tx, std::slice::from_ref(&manifest.id)).await?;
     tx.commit().await?;
     app.feed.settle(vec![manifest.id.clone()]).await;
     app.metrics.uploaded();

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::{Json, extract::State};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use time::{Date, Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
-use super::{details::find_visible, model::PluginId, queries};
+use super::{
+    details::{find_visible, of_plugin},
+    model::PluginId,
+    queries,
+};
 use crate::{
+    cache,
     envelope::Success,
     error::Result,
     extract::{FromParams, Params, Path, Query},
@@ -55,18 +60,24 @@ pub async fn plugin_stats(
     State(app): State<AppState>,
     Path(id): Path<PluginId>,
     Query(Days(days)): Query<Days>,
-) -> Result<Json<Success<PluginStats>>> {
-    find_visible(&app, &id).await?;
-    let trend = Trend::read(&app, Some(id.as_str()), days).await?;
-    let version_distribution: BTreeMap<String, i64> =
-        queries::version_downloads(&app.db, id.as_str()).await?.into_iter().collect();
-    Ok(Success::of(PluginStats {
-        total_downloads: version_distribution.values().sum(),
-        weekly_downloads: trend.last(7),
-        monthly_downloads: trend.last(30),
-        version_distribution,
-        download_trend: trend.points(days),
-    }))
+    headers: HeaderMap,
+) -> Result<Response> {
+    let today = OffsetDateTime::now_utc().date();
+    let what = format!("stats/{days}/{today}");
+    let ready = of_plugin(&app, id.as_str(), &what, async {
+        find_visible(&app, &id).await?;
+        let trend = Trend::read(&app, Some(id.as_str()), days).await?;
+        let versions = queries::version_downloads(&app.db, id.as_str()).await?;
+        let version_distribution: BTreeMap<String, i64> = versions.into_iter().collect();
+        cache::json(&*Success::of(PluginStats {
+            total_downloads: version_distribution.values().sum(),
+            weekly_downloads: trend.last(7),
+            monthly_downloads: trend.last(30),
+            version_distribution,
+            download_trend: trend.points(days),
+        }))
+    });
+    Ok(ready.await?.respond(&headers))
 }
 
 /// Totals of the whole marketplace; banned plugins are left out.
@@ -89,19 +100,25 @@ pub struct MarketplaceStats {
 pub async fn marketplace_stats(
     State(app): State<AppState>,
     Query(Days(days)): Query<Days>,
-) -> Result<Json<Success<MarketplaceStats>>> {
-    let totals = queries::totals(&app.db).await?;
-    let trend = Trend::read(&app, None, days).await?;
-    Ok(Success::of(MarketplaceStats {
-        total_plugins: totals.plugins,
-        total_versions: totals.versions,
-        total_downloads: totals.downloads,
-        total_ratings: totals.ratings,
-        total_users: totals.users,
-        weekly_downloads: trend.last(7),
-        monthly_downloads: trend.last(30),
-        download_trend: trend.points(days),
-    }))
+    headers: HeaderMap,
+) -> Result<Response> {
+    // Users are in no generation, and whole tables are counted here: once a second at most.
+    let (generation, second) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp());
+    let ready = app.cache.local(format!("stats/{days}@{generation}/{second}"), async {
+        let totals = queries::totals(&app.db).await?;
+        let trend = Trend::read(&app, None, days).await?;
+        cache::json(&*Success::of(MarketplaceStats {
+            total_plugins: totals.plugins,
+            total_versions: totals.versions,
+            total_downloads: totals.downloads,
+            total_ratings: totals.ratings,
+            total_users: totals.users,
+            weekly_downloads: trend.last(7),
+            monthly_downloads: trend.last(30),
+            download_trend: trend.points(days),
+        }))
+    });
+    Ok(ready.await?.respond(&headers))
 }
 
 /// Downloads by day, up to today.

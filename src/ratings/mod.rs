@@ -2,7 +2,7 @@
 
 mod queries;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     accounts::{CurrentUser, Scope},
-    codes,
+    cache, codes,
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields, Path, Query},
@@ -66,15 +66,27 @@ pub async fn list(
     State(app): State<AppState>,
     Path(id): Path<PluginId>,
     Query(page): Query<Page>,
-) -> Result<Json<Success<Ratings>>> {
-    plugins::find_visible(&app, &id).await?;
-    let distribution = queries::distribution(&app.db, id.as_str()).await?;
+    headers: HeaderMap,
+) -> Result<Response> {
+    let what = format!("ratings/{}/{}", page.page, page.limit);
+    let ready = plugins::of_plugin(&app, id.as_str(), &what, async {
+        plugins::find_visible(&app, &id).await?;
+        cache::json(&*Success::of(find(&app, id.as_str(), page).await?))
+    });
+    Ok(ready.await?.respond(&headers))
+}
+
+/// One page of a plugin's ratings.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(app: &App, id: &str, page: Page) -> Result<Ratings> {
+    let distribution = queries::distribution(&app.db, id).await?;
     let total: i64 = distribution.iter().sum();
-    let ratings = queries::list(&app.db, id.as_str(), page).await?;
+    let ratings = queries::list(&app.db, id, page).await?;
     let sum: i64 = (1..).zip(distribution).map(|(stars, n)| stars * n).sum();
     let average = if total == 0 { 0.0 } else { (100.0 * sum as f64 / total as f64).round() / 100.0 };
-    let pagination = Pagination::new(page, total.cast_unsigned());
-    Ok(Success::of(Ratings { pagination, average, distribution, ratings }))
+    Ok(Ratings { pagination: Pagination::new(page, total.cast_unsigned()), average, distribution, ratings })
 }
 
 /// One's own rating.
@@ -158,7 +170,6 @@ async fn begin(app: &App, id: &str) -> Result<Transaction<'static, Postgres>> {
 
 async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str, change: RatingChange) -> Result<()> {
     plugins::apply_rating(&mut tx, id, &change).await?;
-    app.feed.announce(&mut tx, &[id.to_owned()]).await?;
     tx.commit().await?;
     app.feed.settle(vec![id.to_owned()]).await;
     Ok(())

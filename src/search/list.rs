@@ -1,16 +1,20 @@
 //! Lists and searches: two ways to ask, one answer.
 
-use axum::{Json, extract::State};
+use axum::{
+    extract::{RawQuery, State},
+    http::HeaderMap,
+    response::Response,
+};
 use semver::Version;
 use utoipa::ToSchema;
 
-use super::queries;
 use crate::{
+    cache,
     envelope::Success,
     error::Result,
     extract::{Body, Fields, FromFields, FromParams, Params, Query},
     page::Page,
-    plugins::{Filter, Order, PluginList, Sort, StatusFilter, fill_page},
+    plugins::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     state::{App, AppState},
 };
 
@@ -20,6 +24,7 @@ const MAX_QUERY: usize = 1_000;
 const MAX_TAGS: usize = 20;
 
 /// What to show.
+#[derive(Debug)]
 pub struct Wanted {
     words: Option<String>,
     filter: Filter,
@@ -72,8 +77,13 @@ impl FromParams for Wanted {
         ("order" = Option<String>, Query, description = "`asc` or `desc`"),
     ),
     responses((status = 200, body = Success<PluginList>)))]
-pub async fn list(State(app): State<AppState>, Query(wanted): Query<Wanted>) -> Result<Json<Success<PluginList>>> {
-    Ok(Success::of(find(&app, &wanted).await?))
+pub async fn list(State(app): State<AppState>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response> {
+    let query = query.unwrap_or_default();
+    let ready = app.cache.local(format!("list?{query}@{}", app.catalogue.generation()), async {
+        let Query(wanted) = Query::<Wanted>::parse(&query)?;
+        cache::json(&*Success::of(find(&app, &wanted).await?))
+    });
+    Ok(ready.await?.respond(&headers))
 }
 
 /// What to find; every part is optional.
@@ -173,20 +183,43 @@ fn read_filters(fields: &mut Fields) -> Filter {
 /// Finds plugins by words, filters, order and page.
 #[utoipa::path(post, path = "/search", tag = "search", request_body = SearchBody,
     responses((status = 200, body = Success<PluginList>)))]
-pub async fn search(State(app): State<AppState>, Body(wanted): Body<Wanted>) -> Result<Json<Success<PluginList>>> {
-    Ok(Success::of(find(&app, &wanted).await?))
+pub async fn search(State(app): State<AppState>, headers: HeaderMap, Body(wanted): Body<Wanted>) -> Result<Response> {
+    let ready = app.cache.local(format!("search {wanted:?}@{}", app.catalogue.generation()), async {
+        cache::json(&*Success::of(find(&app, &wanted).await?))
+    });
+    Ok(ready.await?.respond(&headers))
 }
 
-async fn find(app: &App, wanted: &Wanted) -> Result<PluginList> {
+/// Lists or searches.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(app: &App, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
     let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
     let order = wanted.order.unwrap_or(sort.default_order());
-    let (ids, total) = match words {
-        Some(words) => {
-            let found = queries::matching(&app.db, words).await?;
-            app.catalogue.page_of(&found, &wanted.filter, sort, order, wanted.page)
-        }
+    let (listed, total) = match words {
+        Some(words) => match_words(app, words, wanted, sort, order)?,
         None => app.catalogue.page(&wanted.filter, sort, order, wanted.page),
     };
-    fill_page(app, &ids, total, wanted.page).await
+    fill_page(app, &listed, total, wanted.page).await
+}
+
+fn match_words(app: &App, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
+    let (page, filter) = (wanted.page, &wanted.filter);
+    let ranking = app.catalogue.ranking();
+    let is_best_first = sort == Sort::Relevance && order == Order::Desc;
+    let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
+    let most = if is_best_first { end } else { usize::MAX };
+    let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
+    let found = app.search.index.search(words, &fits, &popularity, most)?;
+    let mut keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
+    if sort != Sort::Relevance {
+        return Ok(ranking.sorted_page(&keys, sort, order, page));
+    }
+    if order == Order::Asc {
+        keys.reverse();
+    }
+    let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(keys.len());
+    Ok((ranking.listed(&keys[start..end.min(keys.len())]), found.total as u64))
 }

@@ -1,8 +1,14 @@
-//! Finding plugins: lists, searches and suggestions.
+//! Finding plugins: lists, searches and suggestions, over an index in this process.
+//!
+//! PostgreSQL stays the only truth: the index follows the change feed, catches up after a restart,
+//! and is made anew when it does not fit the database.
 
+pub mod engine;
+mod follow;
 mod list;
-mod queries;
 mod suggestions;
+
+pub use follow::{Search, rebuild, refresh, rest};
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -4,11 +4,11 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::queries;
 use crate::{
     envelope::Success,
     error::Result,
     extract::{FromParams, Params, Query},
+    plugins::Filter,
     state::AppState,
 };
 
@@ -38,8 +38,9 @@ pub async fn suggestions(
     State(app): State<AppState>,
     Query(typed): Query<Typed>,
 ) -> Result<Json<Success<Suggestions>>> {
-    let prefix = typed.q.trim();
-    let suggestions =
-        if prefix.is_empty() { Vec::new() } else { queries::completions(&app.db, prefix, typed.limit.into()).await? };
+    let ranking = app.catalogue.ranking();
+    let filter = Filter::default();
+    let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
+    let suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
     Ok(Success::of(Suggestions { suggestions }))
 }

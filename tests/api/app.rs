@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use marketplace::{
-    changes::Change, commands::open_app, config::Config, jobs, plugins, routes, server, state::AppState,
-};
+use marketplace::{commands::open_app, config::Config, jobs, routes, server, state::AppState};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap, multipart};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -37,8 +35,8 @@ impl TestApp {
         config.limits.enabled = false;
         adjust(&mut config);
         let (state, worker) = open_app(config, db).unwrap();
-        plugins::refresh(&state, &Change::Everything).await.unwrap();
         let jobs = jobs::start(&state, worker);
+        state.feed.ready().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,4 +1,4 @@
-//! What changes plugins. Every change of what is listed or searched takes a new revision.
+//! What changes plugins. Triggers give every change a new revision and announce it.
 
 use semver::Version;
 use sqlx::{PgConnection, query, query_as, query_scalar, types::Json};
@@ -22,6 +22,11 @@ pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Re
         query_scalar!("select 1 as one from retired_ids where id = $1", manifest.id).fetch_optional(&mut *db).await?;
     if retired.is_some() {
         return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
+    }
+    let known =
+        query_scalar!("select 1 as one from plugins where id = $1", manifest.id).fetch_optional(&mut *db).await?;
+    if known.is_some() {
+        return Ok(false);
     }
     let made = query!(
         "insert into plugins (id, name, description, author) values ($1, $2, $3, $4) on conflict (id) do nothing",
@@ -200,9 +205,7 @@ pub async fn clear_current(db: &mut PgConnection, id: &str) -> Result<()> {
 
 /// Notes that the plugin was changed now, by publishing, yanking or its state.
 pub async fn touch(db: &mut PgConnection, id: &str) -> Result<()> {
-    query!("update plugins set updated_at = now(), revision = nextval('catalogue_revision') where id = $1", id)
-        .execute(db)
-        .await?;
+    query!("update plugins set updated_at = now() where id = $1", id).execute(db).await?;
     Ok(())
 }
 

@@ -1,0 +1,209 @@
+//! Which documents answer a query, and in which order.
+
+use anyhow::Result;
+use tantivy::postings::BlockSegmentPostings;
+use tantivy::schema::IndexRecordOption;
+
+use super::index::{Index, Segment};
+use super::query::{List, Plan, plan};
+use super::terms::WORTH;
+
+/// What a search found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Found {
+    /// Keys and scores, best first; at most as many as were asked for.
+    pub hits: Vec<(u64, f32)>,
+    /// How many documents match, exactly.
+    pub total: usize,
+}
+
+/// Documents that lack more of the query than this answer another question.
+const LEAST_SHARE: f32 = 0.42;
+/// What the most popular plugin gains: less than the step from one field to the next.
+const POPULARITY: f32 = 0.9;
+/// Documents matched in one go: few enough that their scores stay in the processor's cache.
+const WINDOW: u32 = 4096;
+/// Scores of single words are kept in bytes; this many steps make one point.
+const STEPS: f32 = 20.0;
+
+impl Index {
+    /// Finds plugins for what a user typed. `wanted` filters by key, `popularity` (0 to 1)
+    /// lifts; both are asked about matching plugins only. For page n of a
+    /// result, ask for n pages of hits and take the last.
+    pub fn search(
+        &self,
+        query: &str,
+        wanted: &dyn Fn(u64) -> bool,
+        popularity: &dyn Fn(u64) -> f32,
+        limit_hits: usize,
+    ) -> Result<Found> {
+        let snapshot = self.snapshot();
+        let plan = plan(query, &snapshot)?;
+        let mut hits = Vec::new();
+        for (number, segment) in snapshot.segments.iter().enumerate() {
+            Matcher::new(&plan, number, segment)?.collect(&plan, segment, wanted, &mut hits);
+        }
+        let total = hits.len();
+        Ok(Found { hits: best(hits, popularity, limit_hits), total })
+    }
+}
+
+/// Sorts by score and popularity, asking for the popularity only of what it can lift into the
+/// wanted part.
+fn best(mut hits: Vec<(u64, f32)>, popularity: &dyn Fn(u64) -> f32, limit: usize) -> Vec<(u64, f32)> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    if hits.len() > limit {
+        let (_, (_, last), _) = hits.select_nth_unstable_by(limit - 1, |a, b| b.1.total_cmp(&a.1));
+        let hopeless = *last - POPULARITY;
+        hits.retain(|(_, score)| *score >= hopeless);
+    }
+    for (key, score) in &mut hits {
+        *score += POPULARITY * popularity(*key).clamp(0.0, 1.0);
+    }
+    let order = |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if hits.len() > limit {
+        hits.select_nth_unstable_by(limit - 1, order);
+        hits.truncate(limit);
+    }
+    hits.sort_unstable_by(order);
+    hits
+}
+
+/// Walks all lists of a plan through one segment, a window of documents at a time.
+struct Matcher {
+    cursors: Vec<Cursor>,
+    /// By document and bonus, for ids and names that are the query.
+    exact: Vec<(u32, f32)>,
+    /// The best score of each document of the window (outer) for each word (inner).
+    scores: Vec<u8>,
+    /// Documents of the window with any score, one bit each.
+    touched: [u64; WINDOW as usize / 64],
+}
+
+struct Cursor {
+    postings: BlockSegmentPostings,
+    at: usize,
+    words: u32,
+    /// The score for each strength.
+    worth: [u8; 16],
+}
+
+impl Matcher {
+    fn new(plan: &Plan, number: usize, segment: &Segment) -> Result<Self> {
+        let open = |info| segment.terms.read_block_postings_from_terminfo(info, IndexRecordOption::WithFreqs);
+        let mut cursors = Vec::with_capacity(plan.lists.len());
+        for List { words, quality, postings } in &plan.lists {
+            let mut worth = [0; 16];
+            for (score, strength) in worth.iter_mut().zip(WORTH) {
+                *score = (strength * quality * STEPS) as u8;
+            }
+            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+                cursors.push(Cursor { postings: open(info)?, at: 0, words: *words, worth });
+            }
+        }
+        let mut exact: Vec<(u32, f32)> = Vec::new();
+        for (bonus, postings) in &plan.exact {
+            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+                let mut postings = open(info)?;
+                while postings.block_len() > 0 {
+                    for doc in postings.docs() {
+                        // Bonuses come greatest first.
+                        if !exact.iter().any(|(known, _)| known == doc) {
+                            exact.push((*doc, *bonus));
+                        }
+                    }
+                    postings.advance();
+                }
+                // Touches the documents, so that they are found even if no word of theirs is.
+                cursors.push(Cursor { postings: open(info)?, at: 0, words: 0, worth: [0; 16] });
+            }
+        }
+        let scores = vec![0; plan.weights.len() * WINDOW as usize];
+        Ok(Self { cursors, exact, scores, touched: [0; WINDOW as usize / 64] })
+    }
+
+    fn collect(&mut self, plan: &Plan, segment: &Segment, wanted: &dyn Fn(u64) -> bool, hits: &mut Vec<(u64, f32)>) {
+        let all: f32 = plan.weights.iter().sum();
+        let alive = segment.reader.alive_bitset();
+        while let Some(next) = self.cursors.iter().filter_map(Cursor::doc).min() {
+            let base = next - next % WINDOW;
+            for cursor in &mut self.cursors {
+                cursor.fill(base, &mut self.scores, plan.weights.len(), &mut self.touched);
+            }
+            for (i, bits) in self.touched.iter_mut().enumerate() {
+                let mut bits = std::mem::take(bits);
+                while bits != 0 {
+                    let slot = 64 * i + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    let doc = base + slot as u32;
+                    let mut score = take_score(&mut self.scores, slot, &plan.weights, all);
+                    if !self.exact.is_empty()
+                        && let Some((_, bonus)) = self.exact.iter().find(|(exact, _)| *exact == doc)
+                    {
+                        score = Some(score.unwrap_or(0.0) + bonus);
+                    }
+                    if let Some(score) = score
+                        && alive.is_none_or(|alive| alive.is_alive(doc))
+                    {
+                        let key = segment.keys.get_val(doc);
+                        if wanted(key) {
+                            hits.push((key, score));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A document's score, unless it lacks too much of the query: the weighted mean over all words,
+/// once more reduced by the share of words that are missing. Clears the slot.
+fn take_score(scores: &mut [u8], slot: usize, weights: &[f32], all: f32) -> Option<f32> {
+    let (mut sum, mut matched) = (0.0, 0.0);
+    let words = &mut scores[slot * weights.len()..(slot + 1) * weights.len()];
+    for (score, weight) in words.iter_mut().zip(weights) {
+        if *score > 0 {
+            sum += weight * f32::from(*score);
+            matched += weight;
+            *score = 0;
+        }
+    }
+    let share = matched / all;
+    (share >= LEAST_SHARE).then(|| sum / all / STEPS * share)
+}
+
+impl Cursor {
+    fn doc(&self) -> Option<u32> {
+        self.postings.docs().get(self.at).copied()
+    }
+
+    /// Notes all documents of the window and moves past it.
+    fn fill(&mut self, base: u32, scores: &mut [u8], width: usize, touched: &mut [u64]) {
+        let end = base + WINDOW;
+        loop {
+            let docs = &self.postings.docs()[self.at..];
+            let Some(last) = docs.last() else { return };
+            let inside = if *last < end { docs.len() } else { docs.partition_point(|doc| *doc < end) };
+            let strengths = &self.postings.freqs()[self.at..];
+            for (doc, strength) in docs[..inside].iter().zip(strengths) {
+                let slot = (doc - base) as usize;
+                touched[slot / 64] |= 1 << (slot % 64);
+                let score = self.worth[(*strength & 15) as usize];
+                let mut words = self.words;
+                while words != 0 {
+                    let known = &mut scores[slot * width + words.trailing_zeros() as usize];
+                    *known = score.max(*known);
+                    words &= words - 1;
+                }
+            }
+            self.at += inside;
+            if self.at < self.postings.block_len() {
+                return;
+            }
+            self.postings.advance();
+            self.at = 0;
+        }
+    }
+}
