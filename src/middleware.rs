@@ -14,7 +14,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use tracing::info;
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
@@ -29,6 +29,8 @@ use crate::{
 pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
 /// The longest address answered.
 const MAX_URI: usize = 16 * 1024;
+/// Reads slower than this are told of.
+const SLOW: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers with the id of the request in `X-Request-Id`, within the time limit, in the envelope.
@@ -56,10 +58,21 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     finish_headers(&mut response, &id);
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let route = route.unwrap_or_else(|| "unknown".into());
-    let ms = took.as_secs_f64() * 1000.0;
-    info!(target: "access", request_id = id, %method, route, status, client = %client.0, ms, "{method} {route} {status}");
+    log(&method, &route, status, took, client, &id);
     app.metrics.answered(name_of(&method), route, status, took);
     response
+}
+
+/// One line a request: what changes something or fails is told, plain reads only to who asks for
+/// `debug`, because they come by the ten thousand.
+fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client, request_id: &str) {
+    let ms = took.as_secs_f64() * 1000.0;
+    let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_read && status < 500 && took < SLOW {
+        debug!(target: "access", request_id, %method, route, status, client = %client.0, ms, "{method} {route} {status}");
+    } else {
+        info!(target: "access", request_id, %method, route, status, client = %client.0, ms, "{method} {route} {status}");
+    }
 }
 
 /// The id a proxy gave the request when it is a plain one, else a new one.
