@@ -1,7 +1,6 @@
 //! Opening what the server stands on: database, store, journal, secrets.
 
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -130,15 +129,11 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         Some(secret) => secret.to_owned(),
         None => kept_secret(&data_dir.join("jwt_secret"))?,
     };
-    let store = match config.storage.url.as_str() {
-        "" => data_dir.join("store"),
-        path => Path::new(path.strip_prefix("file://").unwrap_or(path)).to_path_buf(),
-    };
     let (feed, worker) = changes::feed();
     let app = App {
         db: pool,
         redis: config.redis.url.get().map(Redis::connect).transpose()?,
-        storage: Storage::open_folder(&store).with_context(|| format!("cannot open the store {}", store.display()))?,
+        storage: Storage::open_configured(&config.storage, &data_dir)?,
         journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
         signer: Signer::new(secret.as_bytes()),
         passwords: Passwords::default(),
