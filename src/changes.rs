@@ -5,7 +5,13 @@
 //! refreshes ids in the order they arrive and many at a time, so an older read can never overwrite a
 //! newer one. A writer waits for its own refresh, so it sees what it wrote with its next read.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use sqlx::{PgConnection, PgPool, postgres::PgListener, query};
@@ -34,6 +40,7 @@ pub enum Change {
 #[derive(Clone)]
 pub struct Feed {
     instance: Uuid,
+    waiting: Arc<AtomicUsize>,
     queue: mpsc::UnboundedSender<Entry>,
 }
 
@@ -44,13 +51,15 @@ struct Entry {
 
 /// The worker's end.
 pub struct Worker {
+    waiting: Arc<AtomicUsize>,
     queue: mpsc::UnboundedReceiver<Entry>,
 }
 
 /// Both ends of a new feed.
 pub fn feed() -> (Feed, Worker) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Feed { instance: Uuid::now_v7(), queue: sender }, Worker { queue: receiver })
+    let waiting = Arc::<AtomicUsize>::default();
+    (Feed { instance: Uuid::now_v7(), waiting: waiting.clone(), queue: sender }, Worker { waiting, queue: receiver })
 }
 
 impl Feed {
@@ -75,7 +84,7 @@ impl Feed {
     pub async fn settle(&self, ids: Vec<String>) {
         let (done, settled) = oneshot::channel();
         let entry = Entry { change: Change::Plugins(ids), done: Some(done) };
-        if self.queue.send(entry).is_ok() && tokio::time::timeout(PATIENCE, settled).await.is_err() {
+        if self.enqueue(entry) && tokio::time::timeout(PATIENCE, settled).await.is_err() {
             warn!("a change was committed, but the lists could not be refreshed yet");
         }
     }
@@ -103,8 +112,18 @@ impl Feed {
     }
 
     fn send(&self, change: Change) {
-        // Without a worker the server is shutting down.
-        let _ = self.queue.send(Entry { change, done: None });
+        self.enqueue(Entry { change, done: None });
+    }
+
+    /// False without a worker: the server is shutting down.
+    fn enqueue(&self, entry: Entry) -> bool {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.send(entry).is_ok()
+    }
+
+    /// Changes not yet read; for the metrics.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -118,6 +137,7 @@ impl Worker {
                 warn!(error = format!("{e:#}"), "cannot refresh the lists; trying again");
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
+            self.waiting.fetch_sub(entries.len(), Ordering::Relaxed);
             for entry in entries.drain(..) {
                 if let Some(done) = entry.done {
                     let _ = done.send(());
