@@ -25,29 +25,29 @@ const CHARACTERS: &str = "天地人和大小中上下左右前后内外东南西
 
 /// A plugin with what the catalogue knows about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Its text; keys count up from 1.
-    pub document: Document,
+    pub(crate) document: Document,
     /// Few have many.
-    pub downloads: u64,
+    pub(crate) downloads: u64,
     /// The mean of its votes, 0 without any.
-    pub rating: f32,
+    pub(crate) rating: f32,
     /// How many rated it.
-    pub votes: u64,
+    pub(crate) votes: u64,
 }
 
 /// The first `count` plugins of the catalogue with this seed.
-pub fn generate(count: u64, seed: u64) -> impl Iterator<Item = Sample> {
+pub(crate) fn generate(count: u64, seed: u64) -> impl Iterator<Item = Sample> {
     let words = Words::new();
     (1..=count).map(move |key| words.sample(key, &mut Dice(seed ^ key.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
 }
 
 /// Chance, the same on every machine.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// The next number (splitmix64).
-    pub fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -55,23 +55,23 @@ impl Dice {
     }
 
     /// A number below `end`, all equally likely.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.roll() % end.max(1)
     }
 
     /// From 0 to 1.
-    pub fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         (self.roll() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A number below `end`, the n-th with a probability of about 1/n.
-    pub fn rank(&mut self, end: u64) -> u64 {
+    pub(crate) fn rank(&mut self, end: u64) -> u64 {
         ((self.fraction() * ((end + 1) as f64).ln()).exp() as u64).clamp(1, end) - 1
     }
 }
 
 /// The words of both languages, most frequent first.
-pub struct Words {
+pub(crate) struct Words {
     chinese: Vec<String>,
     english: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl Default for Words {
 
 impl Words {
     /// The same words for every seed.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut dice = Dice(1);
         let mut chinese: Vec<String> = CHINESE.split_whitespace().map(str::to_owned).collect();
         let characters: Vec<char> = CHARACTERS.chars().collect();
@@ -105,12 +105,12 @@ impl Words {
     }
 
     /// A Chinese word, frequent ones often.
-    pub fn chinese(&self, dice: &mut Dice) -> &str {
+    pub(crate) fn chinese(&self, dice: &mut Dice) -> &str {
         &self.chinese[dice.rank(self.chinese.len() as u64) as usize]
     }
 
     /// An English word, frequent ones often.
-    pub fn english(&self, dice: &mut Dice) -> &str {
+    pub(crate) fn english(&self, dice: &mut Dice) -> &str {
         &self.english[dice.rank(self.english.len() as u64) as usize]
     }
 

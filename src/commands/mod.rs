@@ -3,6 +3,7 @@
 mod admin;
 mod health;
 mod import;
+mod search;
 mod serve;
 mod start;
 
@@ -63,6 +64,9 @@ enum Command {
     Import(import::Import),
     /// Asks the server on this machine whether it is ready; the exit code tells
     Health,
+    /// Looks after the search index
+    #[command(subcommand)]
+    Search(search::Search),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -108,6 +112,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Admin(command) => admin::run(&config, command).await,
         Command::Import(command) => import::run(config, command).await,
+        Command::Search(command) => search::run(config, command).await,
         Command::Health => health::run(&config).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);

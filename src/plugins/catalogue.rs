@@ -195,15 +195,13 @@ impl From<Entry> for Row {
     }
 }
 
-impl Row {
-    /// From 0 to 1: the logarithm of its downloads (a million is the most that counts) and its rating,
-    /// which few votes hardly move.
-    fn popularity(&self) -> f32 {
-        let downloads = (1.0 + self.downloads as f32).ln() / 1_000_001_f32.ln();
-        let votes = self.rating_count.min(1_000_000) as f32;
-        let rating = (self.rating as f32 / 100.0 * votes + 3.5 * 5.0) / (votes + 5.0);
-        0.75 * downloads.min(1.0) + 0.25 * ((rating - 1.0) / 4.0).clamp(0.0, 1.0)
-    }
+/// How popular a plugin is, from 0 to 1: the logarithm of its downloads (a million is the most that
+/// counts) and its rating (in hundredths), which few votes hardly move.
+pub fn popularity(downloads: i64, rating: i32, votes: i64) -> f32 {
+    let downloads = (1.0 + downloads as f32).ln() / 1_000_001_f32.ln();
+    let votes = votes.min(1_000_000) as f32;
+    let rating = (rating as f32 / 100.0 * votes + 3.5 * 5.0) / (votes + 5.0);
+    0.75 * downloads.min(1.0) + 0.25 * ((rating - 1.0) / 4.0).clamp(0.0, 1.0)
 }
 
 /// What of the searchable text changed.
@@ -463,7 +461,10 @@ impl State {
             self.by_key.resize(place + 1, NO_SLOT);
         }
         self.by_key[place] = slot;
-        self.hot[slot as usize] = Hot { popularity: row.popularity(), is_active: row.status == Status::Active };
+        self.hot[slot as usize] = Hot {
+            popularity: popularity(row.downloads, row.rating, row.rating_count),
+            is_active: row.status == Status::Active,
+        };
         for tag in &row.tags {
             self.by_tag.entry(tag.to_lowercase()).or_default().insert(slot);
         }

@@ -11,7 +11,7 @@ mod publish;
 mod queries;
 mod stats;
 
-pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, refresh};
+pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity, refresh};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::{Files, origin};
@@ -20,8 +20,8 @@ pub use manage::{delete, read_reason, set_status};
 pub use model::{PluginId, Status};
 pub use publish::{Outcome, publish};
 pub use queries::{
-    AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin, lock,
-    newest_text, texts, texts_since, totals,
+    AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin,
+    lock, newest_text, texts, texts_since, totals,
 };
 
 use axum::extract::DefaultBodyLimit;

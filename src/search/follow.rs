@@ -33,6 +33,7 @@ pub struct Search {
     pub suggestions: Suggestions,
     /// Set when a change could not be indexed.
     is_behind: AtomicBool,
+    is_first: bool,
     /// Held while the process lives: the folder is in use.
     _lock: File,
 }
@@ -57,10 +58,18 @@ impl Search {
                 index,
                 suggestions: Suggestions::default(),
                 is_behind: AtomicBool::new(is_new),
+                is_first: number == 0,
                 _lock: lock,
             });
         }
         anyhow::bail!("{MOST_SERVERS} servers use {} already", root.display())
+    }
+}
+
+impl Search {
+    /// Whether no other server used this data folder when this one began.
+    pub fn is_first(&self) -> bool {
+        self.is_first
     }
 }
 

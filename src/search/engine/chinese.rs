@@ -112,12 +112,11 @@ const GENERIC: [&str; 9] = ["小工具", "工具集", "工具箱", "工具", "�
 pub(super) enum Stretch<'a> {
     /// Names what is looked for.
     Meaning(&'a str),
-    /// Says only that a plugin is looked for.
+    /// Says at most that a plugin is looked for.
     Generic(&'a str),
 }
 
-/// Cuts a run of Chinese characters at fillers and generic words; a run of nothing else is kept
-/// whole, because then it is what the user asked for.
+/// Cuts a run of Chinese characters at fillers and generic words.
 pub(super) fn stretches(run: &str) -> Vec<Stretch<'_>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -142,7 +141,10 @@ pub(super) fn stretches(run: &str) -> Vec<Stretch<'_>> {
     if start < run.len() {
         found.push(Stretch::Meaning(&run[start..]));
     }
-    if found.iter().any(|stretch| matches!(stretch, Stretch::Meaning(_))) { found } else { vec![Stretch::Meaning(run)] }
+    if found.is_empty() {
+        found.push(Stretch::Generic(run));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -166,7 +168,6 @@ mod tests {
     fn fillers_and_generic_words_are_cut_out() {
         use Stretch::{Generic, Meaning};
         assert_eq!(stretches("怎么备份数据库的脚本"), [Meaning("备份数据库"), Generic("脚本")]);
-        assert_eq!(stretches("工具"), [Meaning("工具")]);
-        assert_eq!(stretches("的"), [Meaning("的")]);
+        assert_eq!(stretches("的"), [Generic("的")]);
     }
 }

@@ -108,18 +108,16 @@ impl Matcher {
             for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
                 let mut postings = open(info)?;
                 while postings.block_len() > 0 {
-                    for doc in postings.docs() {
-                        // Bonuses come greatest first.
-                        if !exact.iter().any(|(known, _)| known == doc) {
-                            exact.push((*doc, *bonus));
-                        }
-                    }
+                    exact.extend(postings.docs().iter().map(|doc| (*doc, *bonus)));
                     postings.advance();
                 }
                 // Touches the documents, so that they are found even if no word of theirs is.
                 cursors.push(Cursor { postings: open(info)?, at: 0, words: 0, worth: [0; 16] });
             }
         }
+        // The greatest bonus of each document.
+        exact.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        exact.dedup_by_key(|(doc, _)| *doc);
         let scores = vec![0; plan.weights.len() * WINDOW as usize];
         Ok(Self { cursors, exact, scores, touched: [0; WINDOW as usize / 64] })
     }
@@ -139,10 +137,8 @@ impl Matcher {
                     bits &= bits - 1;
                     let doc = base + slot as u32;
                     let mut score = take_score(&mut self.scores, slot, &plan.weights, all);
-                    if !self.exact.is_empty()
-                        && let Some((_, bonus)) = self.exact.iter().find(|(exact, _)| *exact == doc)
-                    {
-                        score = Some(score.unwrap_or(0.0) + bonus);
+                    if let Ok(found) = self.exact.binary_search_by_key(&doc, |(exact, _)| *exact) {
+                        score = Some(score.unwrap_or(0.0) + self.exact[found].1);
                     }
                     if let Some(score) = score
                         && alive.is_none_or(|alive| alive.is_alive(doc))

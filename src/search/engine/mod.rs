@@ -3,13 +3,20 @@
 //! PostgreSQL stays the truth. The index holds terms and each plugin's numeric key, nothing else;
 //! filters and popularity come from the caller at query time, so a download never reindexes.
 
+mod asked;
+mod book;
+mod changes;
 mod chinese;
 mod folder;
 mod index;
+mod levels;
+mod lookup;
 mod matching;
 mod query;
 mod suggestions;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod text;
 mod typos;
 

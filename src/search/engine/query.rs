@@ -1,15 +1,13 @@
 //! What a user asked for, in terms that the index knows.
 
-use std::borrow::Cow;
-
 use anyhow::Result;
-use tantivy::postings::TermInfo;
 
-use super::chinese::{Stretch, other_name, stretches};
+use super::asked::{What, asked};
+use super::chinese::other_name;
 use super::index::Snapshot;
-use super::terms::{BEGINNING, EXACT_ID, EXACT_NAME};
-use super::text::{Piece, fold, lower, normalize, parts, pieces, stem};
-use super::typos::OneError;
+use super::lookup::{Postings, frequency};
+use super::terms::{EXACT_ID, EXACT_NAME};
+use super::text::{fold, lower, normalize, parts, stem};
 
 /// Only the beginning of a query is read: beyond this, more words add cost, not meaning.
 const MOST_CHARACTERS: usize = 400;
@@ -20,10 +18,10 @@ const MOST_WORDS: usize = 24;
 const FEW_COMPLETIONS: usize = 16;
 const COMPLETIONS: usize = 40;
 const CHARACTER_COMPLETIONS: usize = 160;
-/// Terms looked at while choosing among completions.
-const MOST_CANDIDATES: usize = 2_000;
-const CORRECTIONS: usize = 8;
 const LONGEST_NAME: usize = 600;
+
+/// What a word that says nearly nothing weighs.
+const GENERIC_WEIGHT: f32 = 0.15;
 
 // How much another form of a word is worth, compared with the word itself.
 const STEM: f32 = 0.94;
@@ -52,88 +50,40 @@ pub(super) struct List {
     pub(super) postings: Postings,
 }
 
-/// Where each segment (by its number) keeps a term's documents.
-pub(super) type Postings = Vec<(usize, TermInfo)>;
-
-const STOP_WORDS: [&str; 32] = [
-    "a", "an", "and", "are", "at", "be", "by", "can", "do", "does", "for", "from", "how", "i", "in", "is", "it", "me",
-    "my", "of", "on", "or", "that", "the", "this", "to", "use", "using", "what", "which", "with", "your",
-];
-const GENERIC_WORDS: [&str; 8] = ["tool", "tools", "plugin", "plugins", "script", "scripts", "utility", "utilities"];
-const GENERIC_WEIGHT: f32 = 0.15;
-
-/// A word of the query before it is looked up.
-enum Asked<'a> {
-    Word { text: Cow<'a, str>, original: &'a str, with_symbols: Option<Cow<'a, str>> },
-    Dense { text: Cow<'a, str>, is_generic: bool },
-}
-
 /// Understands a query against the terms of the index as it is now.
 pub(super) fn plan(query: &str, snapshot: &Snapshot) -> Result<Plan> {
     let mut planner = Planner { snapshot, plan: Plan::default() };
     planner.exact(query)?;
     let cut = query.char_indices().nth(MOST_CHARACTERS).map_or(query.len(), |(at, _)| at);
     let normal = normalize(&query[..cut]);
-    let asked = asked(&normal);
+    let asked = asked(&normal, 2 * MOST_WORDS);
     let mut before: Option<(&str, u32)> = None;
     for (i, part) in asked.iter().enumerate() {
         if planner.plan.weights.len() >= MOST_WORDS {
             break;
         }
         let first = planner.plan.weights.len();
-        match part {
-            Asked::Word { text, original, with_symbols } => {
+        match &part.what {
+            What::Word { text, original, with_symbols } => {
                 planner.word(text, original, with_symbols.as_deref(), i + 1 == asked.len())?;
                 let words = planner.words_from(first);
                 if let Some((previous, previous_words)) = before {
-                    let joined = planner.find(&format!("{previous}{text}"))?;
+                    let joined = snapshot.find(&format!("{previous}{text}"))?;
                     planner.list(previous_words | words, 1.0, joined);
                 }
                 before = Some((text, words));
             }
-            Asked::Dense { text, is_generic } => {
+            What::Dense(text) => {
                 planner.dense(text)?;
                 before = None;
-                if *is_generic {
-                    planner.plan.weights[first..].iter_mut().for_each(|weight| *weight *= GENERIC_WEIGHT);
-                }
             }
         }
-        if let Asked::Word { text, .. } = part
-            && asked.len() > 1
-            && GENERIC_WORDS.contains(&&**text)
-        {
-            planner.plan.weights[first..].iter_mut().for_each(|weight| *weight *= GENERIC_WEIGHT);
+        if part.is_generic {
+            let added = &mut planner.plan.weights[first..];
+            added.iter_mut().for_each(|weight| *weight *= GENERIC_WEIGHT);
         }
     }
     Ok(planner.plan)
-}
-
-/// The query's words, without those that say nothing unless there are no others.
-fn asked(normal: &str) -> Vec<Asked<'_>> {
-    let mut asked = Vec::new();
-    for piece in pieces(normal).take(2 * MOST_WORDS) {
-        match piece {
-            Piece::Word(word) => asked.push(Asked::Word {
-                text: lower(word.text),
-                original: word.text,
-                with_symbols: word.with_symbols.map(lower),
-            }),
-            Piece::Dense(run) => asked.extend(stretches(run).into_iter().map(|stretch| match stretch {
-                Stretch::Meaning(text) => Asked::Dense { text: lower(text), is_generic: false },
-                Stretch::Generic(text) => Asked::Dense { text: lower(text), is_generic: true },
-            })),
-        }
-    }
-    let is_stop_word = |asked: &Asked<'_>| matches!(asked, Asked::Word { text, .. } if STOP_WORDS.contains(&&**text));
-    let says_something = |asked: &Asked<'_>| match asked {
-        Asked::Word { text, .. } => !STOP_WORDS.contains(&&**text) && !GENERIC_WORDS.contains(&&**text),
-        Asked::Dense { is_generic, .. } => !is_generic,
-    };
-    if asked.iter().any(says_something) {
-        asked.retain(|asked| !is_stop_word(asked));
-    }
-    asked
 }
 
 struct Planner<'a> {
@@ -148,7 +98,7 @@ impl Planner<'_> {
         }
         let folded = fold(query);
         for (bonus, mark) in [(2_000.0, EXACT_ID), (1_000.0, EXACT_NAME)] {
-            let postings = self.find(&format!("{mark}{folded}"))?;
+            let postings = self.snapshot.find(&format!("{mark}{folded}"))?;
             self.plan.exact.push((bonus, postings));
         }
         self.plan.exact.retain(|(_, postings)| !postings.is_empty());
@@ -157,32 +107,32 @@ impl Planner<'_> {
 
     fn word(&mut self, word: &str, original: &str, with_symbols: Option<&str>, is_last: bool) -> Result<()> {
         if let Some(text) = with_symbols {
-            let postings = self.find(text)?;
+            let postings = self.snapshot.find(text)?;
             if !postings.is_empty() {
                 let weight = self.weight(frequency(&postings));
                 self.add_word(weight, [(1.0, postings)]);
                 return Ok(());
             }
         }
-        let direct = self.find(word)?;
+        let direct = self.snapshot.find(word)?;
         let mut lists = Vec::new();
         let is_known = !direct.is_empty();
         let mut known = frequency(&direct);
         lists.push((1.0, direct));
         if let Some(stem) = stem(word) {
-            let postings = self.find(&stem)?;
+            let postings = self.snapshot.find(&stem)?;
             known = known.max(frequency(&postings));
             lists.push((STEM, postings));
         }
         if is_last || known == 0 {
             let (quality, most) = if is_known { (FURTHER, FEW_COMPLETIONS) } else { (COMPLETION, COMPLETIONS) };
-            let completions = self.completions(word, most)?;
+            let completions = self.snapshot.completions(word, most)?;
             known = known.max(completions.iter().map(frequency).max().unwrap_or(0));
             lists.extend(completions.into_iter().map(|postings| (quality, postings)));
         }
         if known > 0 {
             for part in parts(original).iter().filter(|part| part.len() > 2) {
-                lists.push((PART, self.find(&lower(part))?));
+                lists.push((PART, self.snapshot.find(&lower(part))?));
             }
             let weight = self.weight(known);
             self.add_word(weight, lists);
@@ -198,7 +148,7 @@ impl Planner<'_> {
             let weight = self.weight(frequency(&part)) / 2.0;
             self.add_word(weight, [(SPLIT, part)]);
         }
-        let corrections = self.corrections(word)?;
+        let corrections = self.snapshot.corrections(word)?;
         if self.plan.weights.len() == first {
             let known = corrections.iter().map(frequency).max().unwrap_or(0);
             let weight = match known {
@@ -221,8 +171,8 @@ impl Planner<'_> {
     fn split(&self, word: &str, original: &str) -> Result<Vec<Postings>> {
         let parts = parts(original);
         let known = |part: &str| -> Result<Postings> {
-            match self.find(part)? {
-                postings if postings.is_empty() => stem(part).map_or(Ok(postings), |stem| self.find(&stem)),
+            match self.snapshot.find(part)? {
+                postings if postings.is_empty() => stem(part).map_or(Ok(postings), |stem| self.snapshot.find(&stem)),
                 postings => Ok(postings),
             }
         };
@@ -239,7 +189,7 @@ impl Planner<'_> {
         }
         let mut best_frequency = 0;
         for at in 3..word.len().saturating_sub(2) {
-            let left = self.find(&word[..at])?;
+            let left = self.snapshot.find(&word[..at])?;
             if frequency(&left) <= best_frequency {
                 continue;
             }
@@ -259,16 +209,20 @@ impl Planner<'_> {
         let bounds: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).take(MOST_WORDS + 2).collect();
         let characters = bounds.len() - 1;
         if characters == 1 {
-            let mut lists: Vec<_> =
-                self.completions(run, CHARACTER_COMPLETIONS)?.into_iter().map(|postings| (1.0, postings)).collect();
-            lists.push((1.0, self.find(run)?));
+            let mut lists: Vec<_> = self
+                .snapshot
+                .completions(run, CHARACTER_COMPLETIONS)?
+                .into_iter()
+                .map(|postings| (1.0, postings))
+                .collect();
+            lists.push((1.0, self.snapshot.find(run)?));
             let known = lists.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
             let weight = if known > 0 { 0.5 * self.weight(known) } else { 0.5 * UNKNOWN };
             self.add_word(weight, lists);
             return Ok(());
         }
         let pairs: Vec<Postings> =
-            bounds.windows(3).map(|bound| self.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
+            bounds.windows(3).map(|bound| self.snapshot.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
         // A run of n characters weighs as much as n / 2 words.
         let share = characters as f32 / 2.0 / pairs.len() as f32;
         let frequencies: Vec<u32> = pairs.iter().map(frequency).collect();
@@ -283,7 +237,7 @@ impl Planner<'_> {
             .collect();
         for (i, (weight, pair)) in weights.into_iter().zip(pairs).enumerate() {
             let other = other_name(&run[bounds[i]..bounds[i + 2]]);
-            let other = other.map_or(Ok(Vec::new()), |name| self.find(name))?;
+            let other = other.map_or(Ok(Vec::new()), |name| self.snapshot.find(name))?;
             self.add_word(weight, [(1.0, pair), (CORRECTION, other)]);
         }
         Ok(())
@@ -314,56 +268,6 @@ impl Planner<'_> {
             self.plan.lists.push(List { words, quality, postings });
         }
     }
-
-    fn find(&self, term: &str) -> Result<Postings> {
-        let mut postings = Vec::new();
-        for (number, segment) in self.snapshot.segments.iter().enumerate() {
-            postings.extend(segment.terms.terms().get(term)?.map(|info| (number, info)));
-        }
-        Ok(postings)
-    }
-
-    /// The most frequent terms that begin with the word and are longer.
-    fn completions(&self, word: &str, most: usize) -> Result<Vec<Postings>> {
-        if word.len() <= 2 {
-            let beginnings = self.find(&format!("{BEGINNING}{word}"))?;
-            return Ok(if beginnings.is_empty() { Vec::new() } else { vec![beginnings] });
-        }
-        let mut all = Vec::new();
-        for (number, segment) in self.snapshot.segments.iter().enumerate() {
-            let from = all.len();
-            // No text holds a character above this one, so the range ends with the prefix.
-            let mut terms = segment.terms.terms().range().gt(word).lt(format!("{word}\u{10ffff}")).into_stream()?;
-            while all.len() - from < MOST_CANDIDATES && terms.advance() {
-                all.push(vec![(number, terms.value().clone())]);
-            }
-            if all.len() - from > most {
-                all[from..].sort_unstable_by_key(|postings: &Postings| std::cmp::Reverse(frequency(postings)));
-                all.truncate(from + most);
-            }
-        }
-        Ok(all)
-    }
-
-    /// Known words one typing error away, the most frequent of each segment.
-    fn corrections(&self, word: &str) -> Result<Vec<Postings>> {
-        let mut all = Vec::new();
-        for (number, segment) in self.snapshot.segments.iter().enumerate() {
-            let Some(automaton) = OneError::new(word) else {
-                break;
-            };
-            let from = all.len();
-            let mut terms = segment.terms.terms().search(automaton).into_stream()?;
-            while all.len() - from < MOST_CANDIDATES && terms.advance() {
-                all.push(vec![(number, terms.value().clone())]);
-            }
-            if all.len() - from > CORRECTIONS {
-                all[from..].sort_unstable_by_key(|postings: &Postings| std::cmp::Reverse(frequency(postings)));
-                all.truncate(from + CORRECTIONS);
-            }
-        }
-        Ok(all)
-    }
 }
 
 /// Whether a pair of characters is the end of one word and the beginning of the next: both its
@@ -379,7 +283,3 @@ const BRIDGE: f32 = 0.15;
 /// An unknown word weighs more than any known one: what has only the other half of a query of two
 /// words is not what was asked for.
 const UNKNOWN: f32 = 1.3;
-
-fn frequency(postings: &Postings) -> u32 {
-    postings.iter().map(|(_, info)| info.doc_freq).sum()
-}

@@ -1,0 +1,205 @@
+//! What users and the server may rely on, asked through the public interface.
+
+use std::cell::Cell;
+use std::fs;
+
+use super::{Document, Index};
+
+fn document(key: u64, id: &str, name: &str, description: &str) -> Document {
+    Document { key, id: id.into(), name: name.into(), description: description.into(), ..Document::default() }
+}
+
+fn index(documents: &[Document]) -> Index {
+    let index = Index::in_memory().expect("memory suffices");
+    index.rebuild(documents.iter().cloned(), 1, |_| {}).expect("the index is filled");
+    index
+}
+
+fn keys(index: &Index, query: &str) -> Vec<u64> {
+    let found = index.search(query, &|_| true, &|_| 0.0, 100).expect("the index answers");
+    assert_eq!(found.total, found.hits.len());
+    found.hits.iter().map(|(key, _)| *key).collect()
+}
+
+fn samples() -> Vec<Document> {
+    let mut samples = vec![
+        document(1, "docker-cleaner", "Docker 清理", "删除停止的容器"),
+        document(2, "container-kit", "容器管家", "Cleans Docker caches"),
+        document(3, "oauth2-helper", "OAuth2 Helper", "Fetches tokens"),
+        document(4, "json-formatter", "JSON Formatter", "Pretty prints JSON"),
+        document(5, "log-cleaner", "日志清理", "按天数清理旧日志"),
+        document(6, "cpp-build", "C++ 构建", "CMake 项目"),
+        document(7, "percent", "100%", "Literally"),
+    ];
+    samples[1].tags = vec!["maintenance".into()];
+    samples[1].author = "grace".into();
+    samples[1].scripts = vec!["sweep.sh".into()];
+    samples
+}
+
+#[test]
+fn an_exact_id_or_name_comes_first_whatever_its_case_width_and_script() {
+    let mut documents = samples();
+    documents.push(document(50, "log-cleaner-pro", "日志清理 日志清理", "日志清理 log-cleaner"));
+    let index = index(&documents);
+    let popular = |key: u64| if key == 50 { 1.0 } else { 0.0 };
+    for query in ["log-cleaner", "LOG-Cleaner", "日志清理", "日誌清理", "日志 清理", "ｌｏｇ－ｃｌｅａｎｅｒ"]
+    {
+        let found = index.search(query, &|_| true, &popular, 5).expect("the index answers");
+        assert_eq!(found.hits[0].0, 5, "{query}");
+    }
+}
+
+#[test]
+fn every_field_is_searched() {
+    let index = index(&samples());
+    for query in ["container-kit", "管家", "maintenance", "caches", "sweep", "grace"] {
+        assert_eq!(keys(&index, query), [2], "{query}");
+    }
+}
+
+#[test]
+fn popularity_lifts_but_never_over_a_better_match() {
+    let index = index(&[
+        document(1, "aaa", "Redis Watch", ""),
+        document(2, "bbb", "Redis Guard", ""),
+        document(3, "ccc", "Cache Guard", "for redis and others"),
+    ]);
+    let most = 1.0;
+    let order = |popular: u64| {
+        let lift = |key| {
+            if key == popular { most } else { 0.0 }
+        };
+        let found = index.search("redis", &|_| true, &lift, 3).expect("the index answers");
+        found.hits.iter().map(|(key, _)| *key).collect::<Vec<_>>()
+    };
+    assert_eq!(order(2), [2, 1, 3]);
+    assert_eq!(order(3), [1, 2, 3]);
+}
+
+#[test]
+fn forms_typos_compounds_and_prefixes_are_found() {
+    let index = index(&samples());
+    let same = [
+        ("oauth", 3),
+        ("oath2", 3),
+        ("helpers", 3),
+        ("jsonformatter", 4),
+        ("jsonFormatter", 4),
+        ("json_format", 4),
+        ("formater", 4),
+        ("dokcer-cleaner", 1),
+        ("form", 4),
+        ("清理日志", 5),
+        ("日", 5),
+        ("lgo-cleaner", 5),
+        ("c++", 6),
+        ("json formatting", 4),
+    ];
+    for (query, key) in same {
+        assert_eq!(keys(&index, query).first(), Some(&key), "{query}");
+    }
+}
+
+#[test]
+fn nonsense_and_metacharacters_find_nothing_else() {
+    let index = index(&samples());
+    for query in ["", " ", "%", "_", "\"", "*", "\0", "🚀", "x:y^2~", "xyzzyq", "量子烤鸭", "docker 烤鸭", "\u{202e}"]
+    {
+        assert_eq!(keys(&index, query), [0; 0], "{query}");
+    }
+    assert_eq!(keys(&index, "100%"), [7]);
+    assert_eq!(keys(&index, "docker\" OR \"(清理)"), keys(&index, "docker or 清理"));
+    assert_eq!(keys(&index, "json\0formatter"), [4]);
+}
+
+#[test]
+fn the_total_counts_what_is_wanted_and_pages_join_without_gaps() {
+    let documents: Vec<Document> =
+        (0..5_000).map(|key| document(key, &format!("tool-{key}"), "Backup", "same words")).collect();
+    let index = index(&documents);
+    let wanted = |key: u64| key.is_multiple_of(2);
+    let lift = |key: u64| (key % 97) as f32 / 97.0;
+    let all = index.search("same words", &wanted, &lift, usize::MAX).expect("the index answers");
+    assert_eq!((all.total, all.hits.len()), (2_500, 2_500));
+    for limit in [0, 1, 20, 1_999] {
+        let part = index.search("same words", &wanted, &lift, limit).expect("the index answers");
+        assert_eq!((part.total, &part.hits[..]), (2_500, &all.hits[..limit]));
+    }
+}
+
+#[test]
+fn endless_queries_cost_little() {
+    let index = index(&samples());
+    let start = std::time::Instant::now();
+    let words: String = (0..50_000).map(|i| format!("word{i} 词{i} ")).collect();
+    for query in ["清".repeat(10_000), "a".repeat(1_000_000), words, "docker ".repeat(5_000), "-".repeat(100_000)] {
+        index.search(&query, &|_| true, &|_| 0.0, 10).expect("the index answers");
+    }
+    assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
+}
+
+#[test]
+fn changes_are_visible_when_apply_returns() {
+    let index = index(&samples());
+    let renamed = document(5, "log-cleaner", "归档助手", "");
+    let twice = vec![document(8, "draft", "Draft", ""), document(8, "final", "Final", ""), renamed];
+    index.apply(twice, &[1, 999], 2).expect("the change is applied");
+    assert_eq!(index.revision(), 2);
+    assert_eq!(index.documents(), 7);
+    assert_eq!(keys(&index, "归档助手"), [5]);
+    assert_eq!(keys(&index, "日志清理"), [0; 0]);
+    assert_eq!(keys(&index, "final"), [8]);
+    assert_eq!(keys(&index, "draft"), [0; 0]);
+    assert_eq!(keys(&index, "docker-cleaner"), [2, 5]);
+    for revision in 3..40 {
+        let name = format!("Version{revision}");
+        index.apply(vec![document(5, "log-cleaner", &name, "")], &[], revision).expect("the change is applied");
+        assert_eq!(keys(&index, &name), [5]);
+        assert_eq!(index.documents(), 7);
+    }
+    index.rest().expect("background work ends");
+    assert_eq!(keys(&index, "Version39"), [5]);
+}
+
+#[test]
+fn an_index_survives_a_restart_and_a_damaged_one_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("search");
+    let opened = Index::open_or_create(&path).expect("an index");
+    assert!(opened.is_new);
+    let told = Cell::new(0);
+    opened.index.rebuild(samples().into_iter(), 41, |count| told.set(count)).expect("the index is filled");
+    assert_eq!(told.get(), 7);
+    opened.index.apply(vec![document(9, "late", "Late", "")], &[3], 42).expect("the change is applied");
+    drop(opened);
+
+    let opened = Index::open_or_create(&path).expect("an index");
+    assert!(!opened.is_new);
+    assert_eq!((opened.index.revision(), opened.index.documents()), (42, 7));
+    assert_eq!(keys(&opened.index, "late"), [9]);
+    drop(opened);
+
+    let terms = fs::read_dir(&path).expect("a folder").flatten().map(|entry| entry.path());
+    for file in terms.filter(|path| path.extension().is_some_and(|extension| extension == "term")) {
+        let mut bytes = fs::read(&file).expect("readable");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        fs::write(&file, bytes).expect("writable");
+    }
+    let opened = Index::open_or_create(&path).expect("an index");
+    assert!(opened.is_new);
+    assert_eq!((opened.index.revision(), opened.index.documents()), (0, 0));
+    assert_eq!(keys(&opened.index, "late"), [0; 0]);
+}
+
+#[test]
+fn a_failed_rebuild_leaves_what_was_there() {
+    let index = index(&samples());
+    let failing = samples().into_iter().map(|document| if document.key == 4 { panic!("lost") } else { document });
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| index.rebuild(failing, 2, |_| {})));
+    assert!(outcome.is_err());
+    assert_eq!((index.revision(), index.documents()), (1, 7));
+    index.apply(vec![document(9, "late", "Late", "")], &[], 3).expect("the change is applied");
+    assert_eq!(index.documents(), 8);
+}
