@@ -88,6 +88,7 @@ section!(
         url: String = String::new(),
         accel_redirect: String = String::new(),
         s3_endpoint: String = String::new(),
+        s3_public_endpoint: String = String::new(),
         s3_region: String = "us-east-1".into(),
         s3_access_key: Secret = Secret::default(),
         s3_secret_key: Secret = Secret::default(),
@@ -302,6 +303,27 @@ impl Config {
                 "database.url must begin with postgres://"
             );
         }
+        let storage = &self.storage;
+        let is_scheme_known = storage.url.starts_with("s3://") || storage.url.starts_with("file://");
+        ensure!(
+            is_scheme_known || !storage.url.contains("://"),
+            "storage.url must be a folder or begin with s3://: '{}'",
+            storage.url
+        );
+        for (key, endpoint) in
+            [("s3_endpoint", &storage.s3_endpoint), ("s3_public_endpoint", &storage.s3_public_endpoint)]
+        {
+            let is_web = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+            ensure!(endpoint.is_empty() || is_web, "storage.{key}: '{endpoint}' is no http(s) address");
+        }
+        ensure!(
+            storage.s3_access_key.get().is_some() == storage.s3_secret_key.get().is_some(),
+            "storage.s3_access_key and storage.s3_secret_key go together"
+        );
+        ensure!(
+            storage.accel_redirect.is_empty() || !storage.url.starts_with("s3://"),
+            "storage.accel_redirect needs packages in a folder: nginx cannot send files from a bucket"
+        );
         if let Some(url) = self.redis.url.get() {
             let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
             ensure!(known.iter().any(|scheme| url.starts_with(scheme)), "redis.url must begin with redis://");

@@ -1,7 +1,6 @@
 //! Opening what the server stands on: database, store, journal, secrets.
 
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -131,10 +130,6 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         Some(secret) => secret.to_owned(),
         None => kept_secret(&data_dir.join("jwt_secret"))?,
     };
-    let store = match config.storage.url.as_str() {
-        "" => data_dir.join("store"),
-        path => Path::new(path.strip_prefix("file://").unwrap_or(path)).to_path_buf(),
-    };
     let (feed, worker) = changes::feed();
     let metrics = Metrics::install()?;
     let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
@@ -142,7 +137,7 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         db: pool,
         cache: Cache::new((config.cache.memory_mb << 20) / 4 * 3, config.cache.seconds, redis.clone()),
         redis,
-        storage: Storage::open_folder(&store).with_context(|| format!("cannot open the store {}", store.display()))?,
+        storage: Storage::open_configured(&config.storage, &data_dir)?,
         journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
         signer: Signer::new(secret.as_bytes()),
         passwords: Passwords::default(),

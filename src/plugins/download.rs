@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use super::{
@@ -114,9 +114,6 @@ async fn hand_out(
         known.push((header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?));
         return respond(StatusCode::OK, known, Body::empty());
     }
-    let (mut opened, _) = app.storage.open(&file.file_path).await?.ok_or_else(|| {
-        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
-    })?;
     let (status, start, length) = match range::of(headers, &etag, size) {
         Range::Whole => (StatusCode::OK, 0, size),
         Range::Part { start, end } => {
@@ -132,17 +129,17 @@ async fn hand_out(
     if is_head {
         return respond(status, known, Body::empty());
     }
+    let (opened, _) = app.storage.open(&file.file_path, start).await?.ok_or_else(|| {
+        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
+    })?;
     if start == 0 {
         counts::note_download(app, id.as_str(), &file);
-    } else {
-        opened.seek(std::io::SeekFrom::Start(start)).await?;
     }
     let body = if length <= CHUNK as u64 {
         let mut bytes = Vec::with_capacity(length as usize);
         opened.take(length).read_to_end(&mut bytes).await?;
         Body::from(bytes)
     } else {
-        opened.set_max_buf_size(CHUNK);
         Body::from_stream(ReaderStream::with_capacity(opened.take(length), CHUNK))
     };
     respond(status, known, body)

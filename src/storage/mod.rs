@@ -1,0 +1,257 @@
+//! Where packages are kept: received into a temporary file while they are hashed, kept under a name
+//! with their hash in it, opened for download.
+//!
+//! They are kept in a folder or in a bucket; either way they arrive in a local folder first, because
+//! nothing is kept before it is inspected.
+
+mod disk;
+mod s3;
+
+use std::{
+    io::{self, SeekFrom, Write},
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::{
+    io::{AsyncRead, AsyncSeekExt},
+    task::spawn_blocking,
+};
+
+use self::{disk::Disk, s3::S3};
+use crate::{
+    codes, config,
+    error::{Error, Result},
+};
+
+/// Bytes gathered before they are hashed and written in one go.
+const CHUNK: usize = 256 * 1024;
+/// The folder of packages still arriving; everything in it is a leftover after a crash.
+const INCOMING: &str = "incoming";
+/// The folder of kept packages.
+const PLUGINS: &str = "plugins";
+
+/// The package store.
+#[derive(Clone)]
+pub struct Storage {
+    incoming: Arc<Path>,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Disk(Disk),
+    S3(Box<S3>),
+}
+
+/// The bytes of a kept package.
+pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
+
+/// A kept file, as listed.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Path in the store, as in `plugin_versions.file_path`.
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was kept.
+    pub modified: SystemTime,
+}
+
+/// A package that has arrived whole; removed when dropped before it is kept.
+pub struct Received {
+    file: NamedTempFile,
+    /// Bytes received.
+    pub size: u64,
+    /// SHA-256 of the bytes, in hex.
+    pub hash: String,
+}
+
+impl Received {
+    /// The bytes, from the start.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(&self) -> io::Result<std::fs::File> {
+        self.file.reopen()
+    }
+}
+
+impl Storage {
+    /// Opens the configured store: a bucket, a folder, or the one in `data_dir`.
+    ///
+    /// # Errors
+    /// When the folders cannot be made or the bucket's settings make no sense.
+    pub fn open_configured(settings: &config::Storage, data_dir: &Path) -> anyhow::Result<Self> {
+        let folder = match settings.url.as_str() {
+            url if url.starts_with("s3://") => return Self::open_bucket(settings, data_dir),
+            "" => data_dir.join("store"),
+            url => Path::new(url.strip_prefix("file://").unwrap_or(url)).to_path_buf(),
+        };
+        Self::open_folder(&folder).with_context(|| format!("cannot open the store {}", folder.display()))
+    }
+
+    /// Opens the store in a folder, making it when absent.
+    ///
+    /// # Errors
+    /// When the folders cannot be made.
+    pub fn open_folder(root: &Path) -> io::Result<Self> {
+        // Beside the packages, so that keeping one is a rename.
+        let incoming = make_incoming(root)?;
+        Ok(Self { incoming, place: Place::Disk(Disk::open(root)?) })
+    }
+
+    fn open_bucket(settings: &config::Storage, data_dir: &Path) -> anyhow::Result<Self> {
+        let incoming = make_incoming(data_dir).with_context(|| format!("cannot use {}", data_dir.display()))?;
+        Ok(Self { incoming, place: Place::S3(Box::new(S3::open(settings)?)) })
+    }
+
+    /// Streams a package to disk while hashing it; holds no more than a chunk in memory.
+    ///
+    /// # Errors
+    /// 413 when there are more than `most` bytes, 507 when the disk is full, the stream's own errors.
+    pub async fn receive(&self, most: u64, mut bytes: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<Received> {
+        let incoming = self.incoming.clone();
+        let mut sink = Sink { file: None, hasher: Sha256::new(), size: 0 };
+        let mut buffer = BytesMut::new();
+        loop {
+            let next = bytes.next().await.transpose()?;
+            let is_last = next.is_none();
+            buffer.extend_from_slice(&next.unwrap_or_default());
+            if sink.size + buffer.len() as u64 > most {
+                return Err(Error::new(&codes::PACKAGE_TOO_LARGE));
+            }
+            if is_last || buffer.len() >= CHUNK {
+                let chunk = buffer.split().freeze();
+                let incoming = incoming.clone();
+                sink = spawn_blocking(move || sink.write(&incoming, &chunk)).await??;
+            }
+            if is_last {
+                return sink.finish();
+            }
+        }
+    }
+
+    /// Makes a received package durable under its final name and returns its path in the store.
+    ///
+    /// When this returns, bytes and name survive a power cut.
+    ///
+    /// # Errors
+    /// When the disk is full or cannot be written, or the bucket does not answer.
+    pub async fn keep(&self, received: Received, id: &str, version: &str) -> Result<String> {
+        let path = format!("{PLUGINS}/{id}/{version}-{}.tar.gz", received.hash);
+        match &self.place {
+            Place::Disk(disk) => disk.keep(received, &path).await?,
+            Place::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await?,
+        }
+        Ok(path)
+    }
+
+    /// Opens a kept package at a byte; `None` when it is not there. The size is that of the whole.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or the bucket does not answer.
+    pub async fn open(&self, path: &str, start: u64) -> Result<Option<(Reader, u64)>> {
+        match &self.place {
+            Place::Disk(disk) => {
+                let Some((mut file, size)) = disk.open_file(path).await? else { return Ok(None) };
+                if start > 0 {
+                    file.seek(SeekFrom::Start(start)).await?;
+                }
+                file.set_max_buf_size(CHUNK);
+                Ok(Some((Box::pin(file), size)))
+            }
+            Place::S3(bucket) => bucket.read(path, start).await,
+        }
+    }
+
+    /// Where a client may fetch the package itself, when the store is one that clients can reach.
+    ///
+    /// # Errors
+    /// When the bucket's credentials cannot be had.
+    pub async fn presign(&self, path: &str) -> Result<Option<String>> {
+        match &self.place {
+            Place::Disk(_) => Ok(None),
+            Place::S3(bucket) => bucket.presign(path).await.map(Some),
+        }
+    }
+
+    /// Removes a kept package; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// When the disk cannot be written or the bucket does not answer.
+    pub async fn remove(&self, path: &str) -> Result<()> {
+        match &self.place {
+            Place::Disk(disk) => disk.remove(path).await,
+            Place::S3(bucket) => bucket.remove(path).await,
+        }
+    }
+
+    /// Everything kept, in no order, including what no version names.
+    pub fn list(&self) -> Pin<Box<dyn Stream<Item = Result<Stored>> + Send>> {
+        match &self.place {
+            Place::Disk(disk) => {
+                let found = disk.list();
+                Box::pin(stream::unfold(found, async |mut found| Some((found.recv().await?, found))))
+            }
+            Place::S3(bucket) => Box::pin(bucket.list()),
+        }
+    }
+
+    /// Whether a package could be received now.
+    pub async fn is_writable(&self) -> bool {
+        let incoming = self.incoming.clone();
+        let is_writable = spawn_blocking(move || tempfile::tempfile_in(incoming).is_ok()).await.unwrap_or(false);
+        match &self.place {
+            Place::Disk(_) => is_writable,
+            Place::S3(bucket) => is_writable && bucket.answers().await,
+        }
+    }
+
+    /// The file of a kept package, when packages are files on this machine.
+    pub fn local_path(&self, path: &str) -> Option<std::path::PathBuf> {
+        match &self.place {
+            Place::Disk(disk) => Some(disk.path(path)),
+            Place::S3(_) => None,
+        }
+    }
+}
+
+fn make_incoming(root: &Path) -> io::Result<Arc<Path>> {
+    let incoming = root.join(INCOMING);
+    std::fs::create_dir_all(&incoming)?;
+    Ok(incoming.into())
+}
+
+struct Sink {
+    file: Option<NamedTempFile>,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Sink {
+    fn write(mut self, incoming: &Path, chunk: &[u8]) -> io::Result<Self> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => NamedTempFile::with_prefix_in("package-", incoming)?,
+        };
+        self.hasher.update(chunk);
+        file.write_all(chunk)?;
+        self.size += chunk.len() as u64;
+        self.file = Some(file);
+        Ok(self)
+    }
+
+    fn finish(self) -> Result<Received> {
+        let file = self.file.ok_or_else(|| Error::new(&codes::FILE_MISSING))?;
+        let hash = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Received { file, size: self.size, hash })
+    }
+}
