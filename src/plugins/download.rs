@@ -1,4 +1,4 @@
-//! Handing out packages: streamed from disk, handed to nginx, or redirected to a CDN.
+//! Handing out packages: streamed from disk, handed to nginx, or redirected to a bucket or a CDN.
 
 use axum::{
     body::Body,
@@ -42,7 +42,7 @@ impl FromParams for Which {
     responses(
         (status = 200, description = "The package", content_type = "application/gzip"),
         (status = 206, description = "The range asked for", content_type = "application/gzip"),
-        (status = 302, description = "Where the package is"),
+        (status = 302, description = "Where the package is: with object storage or a CDN"),
         (status = 304, description = "Unchanged"),
     ))]
 pub async fn download(
@@ -61,7 +61,7 @@ pub async fn download(
     responses(
         (status = 200, description = "The package", content_type = "application/gzip"),
         (status = 206, description = "The range asked for", content_type = "application/gzip"),
-        (status = 302, description = "Where the package is"),
+        (status = 302, description = "Where the package is: with object storage or a CDN"),
         (status = 304, description = "Unchanged"),
     ))]
 pub async fn download_version(
@@ -73,6 +73,30 @@ pub async fn download_version(
     hand_out(&app, &id, Some(&version), &method, &headers).await
 }
 
+/// Who receives a package.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiver {
+    /// A client: its transfer counts, and it can be sent elsewhere.
+    Client,
+    /// A CDN, which keeps what it gets. The transfers it makes of it were counted when clients were
+    /// redirected to it.
+    Cdn,
+}
+
+/// The origin of the CDN: the address it pulls a package from, the same as it hands it out under.
+pub async fn origin(
+    State(app): State<AppState>,
+    Path((id, version, name)): Path<(PluginId, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    if name.strip_suffix(".tar.gz") != Some(id.as_str()) {
+        return Err(Error::new(&codes::NOT_FOUND));
+    }
+    let file = find_file(&app, &id, Some(&version)).await?;
+    deliver(&app, &id, file, &method, &headers, Receiver::Cdn).await
+}
+
 async fn hand_out(
     app: &AppState,
     id: &PluginId,
@@ -81,20 +105,37 @@ async fn hand_out(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let file = find_file(app, id, version).await?;
-    let is_head = *method == Method::HEAD;
     if let Some(cdn) = app.config.cdn() {
         let (id, version) = (id.as_str(), &file.version);
         let target = format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz");
-        if !is_head {
+        let size = u64::try_from(file.file_size).unwrap_or_default();
+        if *method != Method::HEAD && range::starts_at_zero(headers, size) {
             counts::note_download(app, id, &file);
         }
         return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());
     }
+    deliver(app, id, file, method, headers, Receiver::Client).await
+}
+
+async fn deliver(
+    app: &AppState,
+    id: &PluginId,
+    file: VersionFile,
+    method: &Method,
+    headers: &HeaderMap,
+    receiver: Receiver,
+) -> Result<Response> {
+    let is_head = *method == Method::HEAD;
     let etag = format!("\"{}\"", file.file_hash);
     let size = u64::try_from(file.file_size).unwrap_or_default();
+    let counts = receiver == Receiver::Client && !is_head && range::starts_at_zero(headers, size);
+    let caching = match receiver {
+        Receiver::Client => "public, no-cache",
+        Receiver::Cdn => "public, max-age=31536000, immutable",
+    };
     let mut known = vec![
         (header::ETAG, header_value(&etag)?),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
         (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ];
     if range::is_unchanged(headers, &etag) {
@@ -104,25 +145,36 @@ async fn hand_out(
     let name = format!("attachment; filename=\"{}-{}.tar.gz\"", id.as_str(), file.version);
     known.push((header::CONTENT_DISPOSITION, header_value(&name)?));
     known.push((header::HeaderName::from_static("repr-digest"), header_value(&range::repr_digest(&file.file_hash))?));
+    let part = range::of(headers, &etag, size);
+    if part == Range::Beyond {
+        let all = header_value(&format!("bytes */{size}"))?;
+        return respond(StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)], Body::empty());
+    }
+    // A presigned address answers GET only, and few CDNs follow a redirect of their origin.
+    if receiver == Receiver::Client
+        && !is_head
+        && let Some(target) = app.storage.presign(&file.file_path).await?
+    {
+        if counts {
+            counts::note_download(app, id.as_str(), &file);
+        }
+        return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());
+    }
     let accel = &app.config.storage.accel_redirect;
     if !accel.is_empty() && !is_head {
-        // nginx does the ranges itself; what starts past byte 0 still does not count.
-        if range::starts_at_zero(headers, size) {
+        // nginx does the ranges itself.
+        if counts {
             counts::note_download(app, id.as_str(), &file);
         }
         let target = format!("{}/{}", accel.trim_end_matches('/'), file.file_path);
         known.push((header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?));
         return respond(StatusCode::OK, known, Body::empty());
     }
-    let (status, start, length) = match range::of(headers, &etag, size) {
-        Range::Whole => (StatusCode::OK, 0, size),
+    let (status, start, length) = match part {
+        Range::Whole | Range::Beyond => (StatusCode::OK, 0, size),
         Range::Part { start, end } => {
             known.push((header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?));
             (StatusCode::PARTIAL_CONTENT, start, end - start + 1)
-        }
-        Range::Beyond => {
-            let all = header_value(&format!("bytes */{size}"))?;
-            return respond(StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)], Body::empty());
         }
     };
     known.push((header::CONTENT_LENGTH, length.into()));
@@ -132,7 +184,7 @@ async fn hand_out(
     let (opened, _) = app.storage.open(&file.file_path, start).await?.ok_or_else(|| {
         Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
     })?;
-    if start == 0 {
+    if counts {
         counts::note_download(app, id.as_str(), &file);
     }
     let body = if length <= CHUNK as u64 {

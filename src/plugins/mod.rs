@@ -14,7 +14,7 @@ mod stats;
 pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, refresh};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
-pub use download::Files;
+pub use download::{Files, origin};
 pub use list::{Items, PluginList, fill_page};
 pub use manage::{delete, read_reason, set_status};
 pub use model::{PluginId, Status};
@@ -43,9 +43,11 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(manage::add_owner, manage::remove_owner))
 }
 
+/// Largest body of an upload: a package, and room of its own for the multipart frame around it.
+pub const MAX_UPLOAD: u64 = MAX_COMPRESSED + 64 * 1024;
+
 /// The routes that receive packages, apart for their larger body and longer time.
 pub fn upload_router() -> OpenApiRouter<AppState> {
-    // The multipart frame around the package has room of its own.
-    let most = DefaultBodyLimit::max(MAX_COMPRESSED as usize + 64 * 1024);
+    let most = DefaultBodyLimit::max(MAX_UPLOAD as usize);
     OpenApiRouter::new().routes(routes!(publish::upload)).routes(routes!(publish::upload_alias)).layer(most)
 }
