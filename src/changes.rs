@@ -6,7 +6,14 @@
 //! overwrite a newer one. A writer waits for its own refresh, so it sees what it wrote with its next
 //! read.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use sqlx::{PgPool, postgres::PgListener};
@@ -31,6 +38,7 @@ pub enum Change {
 /// The sending end, one per process.
 #[derive(Clone)]
 pub struct Feed {
+    waiting: Arc<AtomicUsize>,
     queue: mpsc::UnboundedSender<Entry>,
     is_ready: watch::Receiver<bool>,
 }
@@ -42,6 +50,7 @@ struct Entry {
 
 /// The worker's end.
 pub struct Worker {
+    waiting: Arc<AtomicUsize>,
     queue: mpsc::UnboundedReceiver<Entry>,
     ready: watch::Sender<bool>,
 }
@@ -50,7 +59,8 @@ pub struct Worker {
 pub fn feed() -> (Feed, Worker) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (ready, is_ready) = watch::channel(false);
-    (Feed { queue: sender, is_ready }, Worker { queue: receiver, ready })
+    let waiting = Arc::<AtomicUsize>::default();
+    (Feed { waiting: waiting.clone(), queue: sender, is_ready }, Worker { waiting, queue: receiver, ready })
 }
 
 impl Feed {
@@ -59,7 +69,7 @@ impl Feed {
         let (done, settled) = oneshot::channel();
         let latest = ids.into_iter().map(|id| (id, LATEST)).collect();
         let entry = Entry { change: Change::Plugins(latest), done: Some(done) };
-        if self.queue.send(entry).is_ok() && tokio::time::timeout(PATIENCE, settled).await.is_err() {
+        if self.enqueue(entry) && tokio::time::timeout(PATIENCE, settled).await.is_err() {
             warn!("a change was committed, but the lists could not be refreshed yet");
         }
     }
@@ -91,8 +101,18 @@ impl Feed {
     }
 
     fn send(&self, change: Change) {
-        // Without a worker the server is shutting down.
-        let _ = self.queue.send(Entry { change, done: None });
+        self.enqueue(Entry { change, done: None });
+    }
+
+    /// False without a worker: the server is shutting down.
+    fn enqueue(&self, entry: Entry) -> bool {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.send(entry).is_ok()
+    }
+
+    /// Changes not yet read; for the metrics.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -109,6 +129,7 @@ impl Worker {
             if change == Change::Everything {
                 self.ready.send_replace(true);
             }
+            self.waiting.fetch_sub(entries.len(), Ordering::Relaxed);
             for entry in entries.drain(..) {
                 if let Some(done) = entry.done {
                     let _ = done.send(());

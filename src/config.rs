@@ -67,6 +67,7 @@ section!(
         request_timeout_seconds: u64 = 30,
         upload_timeout_seconds: u64 = 300,
         header_timeout_seconds: u64 = 10,
+        drain_seconds: u64 = 0,
         shutdown_timeout_seconds: u64 = 30,
     }
 );

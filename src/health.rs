@@ -1,7 +1,7 @@
 //! Health: what a round of probes found last, so that asking costs nothing.
 
 use std::{
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::Duration,
 };
 
@@ -37,6 +37,14 @@ pub struct Health {
     database: AtomicU8,
     cache: AtomicU8,
     storage: AtomicU8,
+    is_draining: AtomicBool,
+}
+
+impl Health {
+    /// From now on this instance says that it is not ready, so that balancers stop sending requests.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
 }
 
 fn read(standing: &AtomicU8) -> Standing {
@@ -84,6 +92,31 @@ pub async fn health(State(app): State<AppState>) -> Result<Json<Success<Report>>
     let is_whole = dependencies.cache != Standing::Down && dependencies.storage != Standing::Down;
     let status = if is_whole { "ok" } else { "degraded" };
     Ok(Success::of(Report { status, version: env!("CARGO_PKG_VERSION"), dependencies }))
+}
+
+/// Answers as long as the process can: whoever gets no answer should start it anew.
+pub async fn live() -> Json<Success<Live>> {
+    Success::of(Live { status: "live", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Tells whether this instance should get requests; 503 without its database and while it is about to stop.
+///
+/// # Errors
+/// 503.
+pub async fn ready(State(app): State<AppState>) -> Result<Json<Success<Report>>> {
+    if app.health.is_draining.load(Ordering::Relaxed) {
+        let fault =
+            Fault { field: "server".into(), text: Text::new("服务器正在停止", "the server is stopping") };
+        return Err(Error::faults(&codes::UNAVAILABLE, vec![fault]).header(axum::http::header::RETRY_AFTER, 2.into()));
+    }
+    health(State(app)).await
+}
+
+/// The process is there.
+#[derive(Serialize)]
+pub struct Live {
+    status: &'static str,
+    version: &'static str,
 }
 
 /// One round of probes.

@@ -2,16 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, query, query_scalar};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::warn;
 
-use crate::{accounts, changes::Worker, health, plugins, search, state::AppState};
+use crate::{
+    accounts,
+    changes::Worker,
+    error::Error,
+    health, plugins, search,
+    state::{App, AppState},
+};
 
 /// How often counts go to the database; they are at most this far behind.
 const FLUSH: Duration = Duration::from_millis(500);
 /// How often limits are shared through Redis.
 const SHARE: Duration = Duration::from_millis(200);
+/// How often what has expired is removed, by all instances together.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// Starts all jobs; they end when the set is dropped.
 pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
@@ -42,7 +50,12 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
         app.cache.measure();
     });
     every(&mut jobs, app, Duration::from_secs(60), |app: AppState| async move { search::rest(&app).await });
-    every(&mut jobs, app, Duration::from_secs(3600), |app: AppState| async move { tidy_once(&app.db).await });
+    // Asked for more often than due, so that it does not wait an hour for an instance that has died.
+    every(&mut jobs, app, TIDY / 6, |app: AppState| async move {
+        if let Err(e) = tidy_once(&app, TIDY).await {
+            warn!(error = format!("{e:#}"), "cannot remove what has expired");
+        }
+    });
     jobs
 }
 
@@ -63,12 +76,48 @@ fn every<F: Future<Output = ()> + Send + 'static>(
     });
 }
 
-/// Removes what has expired; with several instances only one does it at a time.
-async fn tidy_once(db: &PgPool) {
-    if let Err(e) = accounts::delete_expired(db).await {
-        warn!(error = ?e, "cannot remove expired sessions");
+/// Removes what has expired. Of several instances, one does it in each period; false for the others.
+///
+/// # Errors
+/// When the database is away; the next instance or round tries again.
+pub async fn tidy_once(app: &App, period: Duration) -> anyhow::Result<bool> {
+    let mut turn = app.db.begin().await?;
+    if !take_turn(&mut turn, "tidy", period).await? {
+        return Ok(false);
     }
-    if let Err(e) = plugins::forget_old_segments(db).await {
-        warn!(error = ?e, "cannot remove old journal marks");
+    let tidied = async {
+        accounts::delete_expired(&app.db).await?;
+        plugins::forget_old_segments(&app.db).await
+    };
+    tidied.await.map_err(plain)?;
+    // Only now the turn counts: had we died, somebody else would have taken it.
+    turn.commit().await?;
+    app.metrics.done("tidy");
+    Ok(true)
+}
+
+/// Whether a periodic job is due and nobody else is at it. The turn is this transaction's: it is taken
+/// for good when that commits, and given back when it does not.
+async fn take_turn(db: &mut PgConnection, job: &str, period: Duration) -> sqlx::Result<bool> {
+    let is_free = query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as "is_free!""#, job)
+        .fetch_one(&mut *db)
+        .await?;
+    if !is_free {
+        return Ok(false);
+    }
+    let taken = query!(
+        "insert into job_runs (name) values ($1)
+         on conflict (name) do update set ran_at = now()
+         where job_runs.ran_at < now() - make_interval(secs => $2)",
+        job,
+        period.as_secs_f64()
+    );
+    Ok(taken.execute(db).await?.rows_affected() == 1)
+}
+
+fn plain(error: Error) -> anyhow::Error {
+    match error {
+        Error::Refused(refusal) => anyhow::anyhow!("{}", refusal.text.en),
+        Error::Unavailable(cause) | Error::Internal(cause) => cause,
     }
 }

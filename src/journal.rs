@@ -12,6 +12,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -127,6 +128,18 @@ impl Journal {
         let state = self.state();
         let current = state.current.iter().map(|(path, _)| path);
         current.chain(&state.closed).filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
+    }
+
+    /// Age of the oldest event waiting to be applied; for the metrics.
+    pub fn lag(&self) -> Duration {
+        let state = self.state();
+        let oldest = state.closed.first().or(state.current.as_ref().map(|(path, _)| path));
+        // A segment's name tells when it began.
+        let began = oldest.and_then(|path| Uuid::parse_str(path.file_stem()?.to_str()?).ok()?.get_timestamp());
+        began.map_or(Duration::ZERO, |began| {
+            let (seconds, nanos) = began.to_unix();
+            SystemTime::now().duration_since(UNIX_EPOCH + Duration::new(seconds, nanos)).unwrap_or_default()
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -26,6 +26,7 @@ pub mod package;
 pub mod page;
 pub mod plugins;
 pub mod postgres;
+pub mod process;
 pub mod range;
 pub mod rate_limit;
 pub mod ratings;

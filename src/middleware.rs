@@ -36,6 +36,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Answers with the id of the request in `X-Request-Id`, within the time limit, in the envelope.
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let _in_flight = app.metrics.begin();
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();

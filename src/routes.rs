@@ -26,7 +26,7 @@ use crate::{
     extract::MAX_JSON,
     health,
     middleware::{self, BASES},
-    openapi, plugins, ratings, search,
+    openapi, plugins, process, ratings, search,
     state::AppState,
 };
 
@@ -49,7 +49,10 @@ pub fn app(app: AppState) -> Router {
     let document = openapi::complete(document);
     let mut router = Router::new()
         .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics))
+        .route("/plugins/{id}/{version}/{file}", get(plugins::origin))
         .route("/api/openapi.json", get(async move || openapi::answer(&document)))
         .merge(SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json")));
     for base in BASES {
@@ -85,7 +88,12 @@ async fn metrics(State(app): State<AppState>) -> Result<Response> {
     let pool = &app.db;
     app.metrics.set("database_connections", Some(("state", "idle")), pool.num_idle() as f64);
     app.metrics.set("database_connections", Some(("state", "open")), f64::from(pool.size()));
+    app.metrics.set("database_connections_max", None, f64::from(pool.options().get_max_connections()));
     app.metrics.set("journal_bytes", None, app.journal.backlog() as f64);
+    app.metrics.set("journal_lag_seconds", None, app.journal.lag().as_secs_f64());
+    app.metrics.set("queue_length", Some(("queue", "passwords")), app.passwords.waiting() as f64);
+    app.metrics.set("queue_length", Some(("queue", "changes")), app.feed.waiting() as f64);
+    process::measure();
     app.metrics.set("catalogue_plugins", None, app.catalogue.active() as f64);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response())
 }

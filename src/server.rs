@@ -1,8 +1,22 @@
 //! Serving: connections, their time limits, and an orderly end.
 
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, Version, header::CONNECTION},
+};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -15,6 +29,9 @@ use tracing::{debug, info, warn};
 use crate::config;
 
 /// Serves until `stop` completes, then finishes what is running, within the configured time.
+///
+/// Between the two it may go on for a while with the last request of each connection, so that whoever
+/// keeps connections open, as nginx does, finds none closed under a request it has just sent.
 pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let header_timeout = Duration::from_secs(config.header_timeout_seconds);
@@ -25,7 +42,12 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .max_concurrent_streams(200);
     let connections = GracefulShutdown::new();
-    let mut stop = pin!(stop);
+    let is_draining = Arc::new(AtomicBool::new(false));
+    let mut drained = pin!(async {
+        stop.await;
+        is_draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
+    });
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -37,14 +59,23 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
                     continue;
                 }
             },
-            () = &mut stop => break,
+            () = &mut drained => break,
         };
         let _ = stream.set_nodelay(true);
         let app = app.clone();
+        let is_draining = is_draining.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-            app.clone().oneshot(request)
+            let (is_draining, has_one_stream) = (is_draining.clone(), request.version() < Version::HTTP_2);
+            let answer = app.clone().oneshot(request);
+            async move {
+                let mut response = answer.await?;
+                if has_one_stream && is_draining.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);

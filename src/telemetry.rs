@@ -3,8 +3,11 @@
 use std::{
     collections::HashSet,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -12,7 +15,10 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    process,
+};
 
 /// Plugins that get a label of their own; further ones are counted as `other`, so that the number of
 /// time series is bounded whatever is published.
@@ -50,6 +56,16 @@ pub fn start_logging(log: &Log) -> anyhow::Result<()> {
 pub struct Metrics {
     handle: PrometheusHandle,
     labelled: Arc<Mutex<HashSet<String>>>,
+    in_flight: Arc<AtomicI64>,
+}
+
+/// A request being answered, until dropped.
+pub struct InFlight(Arc<AtomicI64>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Metrics {
@@ -71,11 +87,32 @@ impl Metrics {
         describe_counter!("plugin_downloads_total", "Transfers of packages begun");
         describe_histogram!("request_duration_seconds", "Time to answer, by route and status");
         describe_gauge!("database_connections", "Connections to PostgreSQL, by state");
+        describe_gauge!("database_connections_max", "Most connections to PostgreSQL this server opens");
         describe_gauge!("journal_bytes", "Downloads noted but not yet in the database");
+        describe_gauge!("journal_lag_seconds", "Age of the oldest download not yet in the database");
+        describe_gauge!("queue_length", "What waits: passwords to be hashed, changes to be read");
+        describe_gauge!("requests_in_flight", "Requests being answered now");
+        describe_gauge!("job_last_success_timestamp_seconds", "When a periodic job last succeeded here, by job");
+        describe_gauge!("marketplace_info", "Always 1; the label is the version");
+        process::describe();
         describe_gauge!("dependency_up", "Whether a dependency answers: 1 or 0");
         describe_gauge!("catalogue_plugins", "Plugins in default lists");
         counter!("plugin_uploads_total").absolute(0);
-        Ok(METRICS.get_or_init(|| Self { handle, labelled: Arc::default() }).clone())
+        gauge!("marketplace_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        let metrics = Self { handle, labelled: Arc::default(), in_flight: Arc::default() };
+        Ok(METRICS.get_or_init(|| metrics).clone())
+    }
+
+    /// Counts a request as being answered.
+    pub fn begin(&self) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.in_flight.clone())
+    }
+
+    /// Notes that a periodic job has succeeded.
+    pub fn done(&self, job: &'static str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.set("job_last_success_timestamp_seconds", Some(("job", job)), now.as_secs_f64());
     }
 
     /// Counts a published version.
@@ -109,6 +146,7 @@ impl Metrics {
 
     /// All metrics as text.
     pub fn render(&self) -> String {
+        gauge!("requests_in_flight").set(self.in_flight.load(Ordering::Relaxed) as f64);
         self.handle.render()
     }
 

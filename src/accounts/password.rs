@@ -1,6 +1,9 @@
 //! Passwords: Argon2id (RFC 9106) on the blocking pool, a few at a time.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{
+    Arc, LazyLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::anyhow;
 use argon2::{
@@ -25,12 +28,13 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
 #[derive(Clone)]
 pub struct Passwords {
     permits: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))) }
+        Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: Arc::default() }
     }
 }
 
@@ -62,13 +66,37 @@ impl Passwords {
         .await
     }
 
+    /// Passwords waiting for a core; for the metrics.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|e| Error::Internal(e.into()))?;
+        let place = Waiting::in_line(&self.waiting);
+        let permit = self.permits.clone().acquire_owned().await;
+        drop(place);
+        let permit = permit.map_err(|e| Error::Internal(e.into()))?;
         // The permit moves along: a client that goes away must not free the core before it is free.
         Ok(spawn_blocking(move || {
             let _permit = permit;
             work()
         })
         .await?)
+    }
+}
+
+/// A place in the line for a core, given up also by whoever goes away while waiting.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn in_line(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

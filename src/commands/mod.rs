@@ -1,6 +1,7 @@
 //! What the program does besides answering requests: its command line.
 
 mod admin;
+mod health;
 mod import;
 mod serve;
 mod start;
@@ -60,6 +61,8 @@ enum Command {
     Admin(admin::Admin),
     /// Publishes packages and folders of packages
     Import(import::Import),
+    /// Asks the server on this machine whether it is ready; the exit code tells
+    Health,
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -105,6 +108,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Admin(command) => admin::run(&config, command).await,
         Command::Import(command) => import::run(config, command).await,
+        Command::Health => health::run(&config).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);
             Ok(())

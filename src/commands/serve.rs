@@ -32,6 +32,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     announce(listener.local_addr()?, &app.config);
     let stop = async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        app.health.drain();
     };
     server::serve(listener, routes::app(app.clone()), &app.config.server, stop).await;
     if let Err(e) = plugins::flush_once(&app).await {

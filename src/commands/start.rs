@@ -32,9 +32,6 @@ use crate::{
 /// How long to wait at start for a database that is still starting itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The migrations of this program.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
-
 /// A connected database with its tables up to date.
 pub struct Database {
     /// Connections.
@@ -116,7 +113,10 @@ async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
             Err(e) => return Err(e).context("cannot reach the database"),
         }
     }
-    MIGRATOR.run(pool).await.context("cannot bring the database's tables up to date")
+    // A newer release may have been here and be rolled back: its migrations are such that we can go on.
+    let mut migrator = sqlx::migrate!();
+    migrator.set_ignore_missing(true);
+    migrator.run(pool).await.context("cannot bring the database's tables up to date")
 }
 
 /// Opens everything else on top of a connected database.
