@@ -6,6 +6,7 @@
 #[path = "../api/app.rs"]
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod app;
+mod bucket;
 mod instances;
 mod nginx;
 #[path = "../support/package_builder.rs"]
