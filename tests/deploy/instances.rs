@@ -29,10 +29,10 @@ async fn two(db: PgPool, adjust: impl FnOnce(&mut Stack)) -> (Stack, Server, Ser
 }
 
 /// Repeats a question until it is answered right, and says how long that took.
-async fn time_until(mut is_so: impl AsyncFnMut() -> bool) -> Duration {
+async fn time_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !is_so().await {
-        assert!(started.elapsed() < Duration::from_secs(10), "not within 10 s");
+        assert!(started.elapsed() < Duration::from_secs(10), "not within 10 s: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     started.elapsed()
@@ -48,14 +48,14 @@ async fn what_one_writes_the_other_shows_within_a_second(db: PgPool) {
         let id = format!("plugin-{n}");
         ada.publish(&PackageBuilder::new(&id, "1.0.0")).await.expect(201);
         assert_eq!(here.get(&format!("/plugins?search={id}")).await.data()["pagination"]["total"], 1, "own write");
-        let took = time_until(async || {
+        let took = time_until("the new plugin is found and served", async || {
             let found = there.get(&format!("/plugins?search={id}")).await.data()["pagination"]["total"] == json!(1);
             found && there.get(&format!("/plugins/{id}/download")).await.status() == 200
         });
         longest = longest.max(took.await);
         let deprecated = json!({"status": "deprecated", "message": "old"});
         ada.patch(&format!("/plugins/{id}"), deprecated).await.expect(200);
-        let gone = time_until(async || {
+        let gone = time_until("the deprecated plugin is gone from the lists", async || {
             there.get("/plugins").await.data()["pagination"]["total"] == json!(0)
                 && there.get(&format!("/plugins/{id}")).await.data()["status"] == "deprecated"
         });
@@ -80,7 +80,7 @@ async fn a_session_is_the_same_everywhere_and_ends_everywhere(db: PgPool) {
     here.post("/auth/refresh", first).await.expect(401);
     there.post("/auth/refresh", json!({"refresh_token": token(&second, "refresh_token")})).await.expect(401);
     for client in [&here, &there] {
-        let took = time_until(async || {
+        let took = time_until("the ended session is refused", async || {
             client.with_token(&token(&second, "access_token")).get("/auth/me").await.status() == 401
         });
         assert!(took.await < SOON);
@@ -103,7 +103,10 @@ async fn a_banned_user_is_refused_everywhere(db: PgPool) {
     let disabled = stack.command("one").args(["admin", "disable", "ada"]).output().await.unwrap();
     assert!(disabled.status.success(), "{}", String::from_utf8_lossy(&disabled.stderr));
     for client in [&ada, &there] {
-        assert!(time_until(async || client.get("/auth/me").await.status() >= 401).await < SOON);
+        assert!(
+            time_until("the disabled account is refused", async || client.get("/auth/me").await.status() >= 401).await
+                < SOON
+        );
     }
 }
 
@@ -130,7 +133,7 @@ async fn limits_are_shared_through_redis(db: PgPool) {
     }
     // Ten here and ten there: each alone is far below the limit, together they are at it.
     for server in [&one, &two] {
-        let took = time_until(async || attempt(server, 99).await == 429);
+        let took = time_until("the limit is reached", async || attempt(server, 99).await == 429);
         assert!(took.await < SOON);
     }
     drop(stack);

@@ -257,7 +257,12 @@ async fn plain_http_is_sent_to_https_and_http2_is_spoken(db: PgPool) {
 
 #[sqlx::test]
 async fn a_client_address_is_believed_from_nginx_only(db: PgPool) {
-    let (_stack, server, nginx) = behind_nginx(db, |text| text).await;
+    let mut stack = Stack::new(db);
+    stack.set("server.trusted_proxies", "127.0.0.1/32");
+    // Plain reads are logged at this level.
+    stack.set("log.level", "debug");
+    let server = stack.start_anywhere("one").await;
+    let nginx = Nginx::start(&stack, &[server.port], |text| text).await;
     let claim = async |client: Client, id: &str| {
         let request = client.request(Method::GET, "/plugins").header("x-forwarded-for", "203.0.113.7");
         Answer::of(request.header("x-request-id", id)).await.expect(200)
