@@ -113,6 +113,18 @@ start_redis() {
     redis_url="redis+unix://$socket"
 }
 
+# Installs an S3 server for the tests while they are being built; they wait for it, or say that it is missing.
+install_s3_server() {
+    export TEST_S3_SERVER=$services/s3
+    mkdir "$TEST_S3_SERVER"
+    (
+        python3 -m venv "$TEST_S3_SERVER" && "$TEST_S3_SERVER/bin/pip" install --quiet \
+            --disable-pip-version-check 'moto[s3,server]==5.2.5' && touch "$TEST_S3_SERVER/ready" ||
+            touch "$TEST_S3_SERVER/failed"
+    ) >"$services/s3.log" 2>&1 </dev/null &
+    s3_installer=$!
+}
+
 # Runs a command so that signals are answered at once and reach everything it started.
 in_background() {
     set -m
@@ -127,6 +139,8 @@ end_services() {
     [ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
     [ -z "$job" ] || wait "$job" || true
     stop_orphans
+    # What runs in the background of a script does not hear INT.
+    [ -z "${s3_installer:-}" ] || kill -TERM "$s3_installer" 2>/dev/null || true
     [ ${#service_pids[@]} = 0 ] || kill -INT "${service_pids[@]}" 2>/dev/null || true
     wait || true
     rm -rf "$services"

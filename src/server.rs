@@ -22,11 +22,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::config;
+
+/// Time for a connection that was just accepted to send its request.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` completes, then finishes what is running, within the configured time.
 ///
@@ -48,19 +51,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         is_draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
     });
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(e) => {
-                    // Usually too many open files: those that end make room.
-                    warn!(error = %e, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = &mut drained => break,
-        };
+    let serve_connection = |stream: TcpStream, peer: SocketAddr| {
         let _ = stream.set_nodelay(true);
         let app = app.clone();
         let is_draining = is_draining.clone();
@@ -84,8 +75,37 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
                 debug!(error = %e, "a connection ended early");
             }
         });
+    };
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    // Usually too many open files: those that end make room.
+                    warn!(error = %e, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut drained => break,
+        };
+        serve_connection(stream, peer);
     }
-    drop(listener);
+    // A connection that waits to be accepted would be reset, its request with it. The system is asked
+    // directly: the runtime may not have heard of it yet.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                serve_connection(stream, peer);
+            }
+        }
+    }
+    if config.drain_seconds > 0 {
+        // Those that were just accepted are about to send their only request.
+        tokio::time::sleep(LAST_REQUESTS).await;
+    }
     info!("stopping: no new connections, finishing {} open ones", connections.count());
     let patience = Duration::from_secs(config.shutdown_timeout_seconds);
     if tokio::time::timeout(patience, connections.shutdown()).await.is_err() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::{self, IsTerminal},
     path::Path,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -31,7 +32,8 @@ const MOST_LABELS: usize = 500;
 pub fn start_logging(log: &Log) -> anyhow::Result<()> {
     let filter = |log: &Log| EnvFilter::try_new(&log.level).context("log.level");
     let stdout = match log.format {
-        LogFormat::Text => tracing_subscriber::fmt::layer().boxed(),
+        // Colours are for a terminal; in a file they hide the fields from whoever searches.
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
     };
     let file = match log.folder.as_str() {

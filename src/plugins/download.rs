@@ -128,7 +128,6 @@ async fn deliver(
     let is_head = *method == Method::HEAD;
     let etag = format!("\"{}\"", file.file_hash);
     let size = u64::try_from(file.file_size).unwrap_or_default();
-    let counts = receiver == Receiver::Client && !is_head && range::starts_at_zero(headers, size);
     let caching = match receiver {
         Receiver::Client => "public, no-cache",
         Receiver::Cdn => "public, max-age=31536000, immutable",
@@ -150,12 +149,15 @@ async fn deliver(
         let all = header_value(&format!("bytes */{size}"))?;
         return respond(StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)], Body::empty());
     }
+    let starts_at_zero = matches!(part, Range::Whole | Range::Part { start: 0, .. });
+    let counts = receiver == Receiver::Client && !is_head && starts_at_zero;
     // A presigned address answers GET only, and few CDNs follow a redirect of their origin.
     if receiver == Receiver::Client
         && !is_head
         && let Some(target) = app.storage.presign(&file.file_path).await?
     {
-        if counts {
+        // The bucket's entity tags are not ours, so `If-Range` says nothing here.
+        if range::starts_at_zero(headers, size) {
             counts::note_download(app, id.as_str(), &file);
         }
         return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt};
 use rustix::fs::{FlockOperation, flock};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
 use super::engine::{Document, Index, Opened, Suggestions};
@@ -34,6 +34,9 @@ pub struct Search {
     /// Set when a change could not be indexed.
     is_behind: AtomicBool,
     is_first: bool,
+    /// Held while index and suggestions are changed: what is made anew from an older reading of the
+    /// database must not replace a change that came meanwhile.
+    turn: Mutex<()>,
     /// Held while the process lives: the folder is in use.
     _lock: File,
 }
@@ -59,6 +62,7 @@ impl Search {
                 suggestions: Suggestions::default(),
                 is_behind: AtomicBool::new(is_new),
                 is_first: number == 0,
+                turn: Mutex::default(),
                 _lock: lock,
             });
         }
@@ -86,6 +90,7 @@ impl From<Text> for Document {
 /// When the database is away. A failing index is logged and made anew later: lists go on without it.
 pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
     let text = plugins::refresh(app, change).await?;
+    let _turn = app.search.turn.lock().await;
     let indexed = match change {
         Change::Everything => catch_up(app, text).await,
         Change::Plugins(_) => follow(app, text).await,
@@ -175,6 +180,7 @@ pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyh
 /// A round of rest for the index: mends it when it is behind, else frees what only changes need.
 pub async fn rest(app: &App) {
     let index = app.search.index.clone();
+    let _turn = app.search.turn.lock().await;
     let rested = if app.search.is_behind.load(Ordering::Relaxed) {
         rebuild(app, |_| {}).await
     } else {

@@ -1,6 +1,6 @@
 //! A server of its own for every test, and clients with verbs.
 
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 use marketplace::{commands::open_app, config::Config, jobs, routes, server, state::AppState};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap, multipart};
@@ -14,9 +14,8 @@ use crate::package_builder::PackageBuilder;
 /// A running server over an empty database and an empty store.
 pub(crate) struct TestApp {
     pub(crate) state: AppState,
-    pub(crate) address: SocketAddr,
     folder: TempDir,
-    http: reqwest::Client,
+    anyone: Client,
     _jobs: JoinSet<()>,
     _stop: oneshot::Sender<()>,
 }
@@ -47,8 +46,8 @@ impl TestApp {
             })
             .await;
         });
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { state, address, folder, http, _jobs: jobs, _stop: stop }
+        let anyone = Client::at(&format!("http://{address}"));
+        Self { state, folder, anyone, _jobs: jobs, _stop: stop }
     }
 
     /// The folder of all the server's files.
@@ -58,7 +57,7 @@ impl TestApp {
 
     /// Somebody without an account.
     pub(crate) fn anyone(&self) -> Client {
-        Client { http: self.http.clone(), base: format!("http://{}", self.address), token: None }
+        self.anyone.clone()
     }
 
     /// A new user, signed in. The password is `correct horse`.
@@ -98,6 +97,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Somebody without an account who talks to any server, behind any certificate.
+    pub(crate) fn at(base: &str) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let http = builder.tls_danger_accept_invalid_certs(true).build().unwrap();
+        Self { http, base: base.to_owned(), token: None }
+    }
+
     /// The same client with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
