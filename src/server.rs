@@ -112,10 +112,10 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             let has_one_stream = request.version() < Version::HTTP_2;
             let answer = self.app.clone().oneshot(request);
-            let is_draining = &self.is_draining;
+            let server = self.clone();
             async move {
                 let mut response = answer.await?;
-                if has_one_stream && is_draining.load(Ordering::Relaxed) {
+                if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

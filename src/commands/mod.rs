@@ -5,6 +5,7 @@ mod health;
 mod import;
 mod serve;
 mod start;
+mod store;
 
 pub use start::{connect, open_app};
 
@@ -63,6 +64,9 @@ enum Command {
     Import(import::Import),
     /// Asks the server on this machine whether it is ready; the exit code tells
     Health,
+    /// Looks after the packages on disk
+    #[command(subcommand)]
+    Store(store::Store),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -109,6 +113,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Admin(command) => admin::run(&config, command).await,
         Command::Import(command) => import::run(config, command).await,
         Command::Health => health::run(&config).await,
+        Command::Store(command) => store::run(&config, command).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);
             Ok(())
