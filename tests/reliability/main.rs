@@ -8,10 +8,14 @@
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod client;
+mod counts;
+mod ending;
+mod hostile;
+#[path = "../support/hostile_cases.rs"]
+mod hostile_cases;
 #[path = "../support/package_builder.rs"]
-#[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
-#[expect(dead_code, reason = "figures and signals are for tests to come")]
 mod process;
+mod proxy;
 mod publishing;
 mod store;

@@ -138,6 +138,11 @@ impl Server {
         Client::new(http.build().unwrap(), self.base.clone())
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.strip_prefix("http://").unwrap()
+    }
+
     /// A new user, signed in.
     pub(crate) async fn user(&self, username: &str) -> Client {
         self.anyone().register(username).await.expect(201);
