@@ -7,6 +7,7 @@ mod app;
 #[path = "../support/client.rs"]
 mod client;
 mod lists;
+mod lifecycle;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
