@@ -394,8 +394,9 @@ async fn a_sweep_takes_no_file_away_that_is_being_published(db: PgPool) {
         let past = std::time::SystemTime::now() - Duration::from_secs(7200);
         std::fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
         let (published, ()) = tokio::join!(ada.publish(&package), async {
+            let mut connection = app.state.db.acquire().await.unwrap();
             for _ in 0..4 {
-                plugins::sweep_once(&app.state).await.unwrap();
+                plugins::sweep(&app.state, &mut connection).await.unwrap();
             }
         });
         published.expect(201);

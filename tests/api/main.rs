@@ -6,8 +6,8 @@ mod accounts;
 mod app;
 #[path = "../support/client.rs"]
 mod client;
-mod lists;
 mod lifecycle;
+mod lists;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
