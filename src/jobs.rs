@@ -18,7 +18,7 @@ use crate::{
 const FLUSH: Duration = Duration::from_millis(500);
 /// How often limits are shared through Redis.
 const SHARE: Duration = Duration::from_millis(200);
-/// How often what has expired is removed, by all instances together.
+/// How often what has expired or was left behind is removed, by all instances together.
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// Starts all jobs; they end when the set is dropped.
@@ -54,6 +54,11 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
     every(&mut jobs, app, TIDY / 6, |app: AppState| async move {
         if let Err(e) = tidy_once(&app, TIDY).await {
             warn!(error = format!("{e:#}"), "cannot remove what has expired");
+        }
+    });
+    every(&mut jobs, app, TIDY / 6, |app: AppState| async move {
+        if let Err(e) = sweep_once(&app, TIDY).await {
+            warn!(error = format!("{e:#}"), "cannot sweep the store");
         }
     });
     jobs
@@ -93,6 +98,23 @@ pub async fn tidy_once(app: &App, period: Duration) -> anyhow::Result<bool> {
     // Only now the turn counts: had we died, somebody else would have taken it.
     turn.commit().await?;
     app.metrics.done("tidy");
+    Ok(true)
+}
+
+/// Removes what crashes left in the store. Of several instances, one does it in each period; false for the others.
+///
+/// # Errors
+/// When the database or the store is away; the next instance or round tries again.
+pub async fn sweep_once(app: &App, period: Duration) -> anyhow::Result<bool> {
+    let mut turn = app.db.begin().await?;
+    // A large store takes longer to read than a transaction may rest.
+    query!("set local idle_in_transaction_session_timeout = 0").execute(&mut *turn).await?;
+    if !take_turn(&mut turn, "sweep", period).await? {
+        return Ok(false);
+    }
+    plugins::sweep(app, &mut turn).await.map_err(plain)?;
+    turn.commit().await?;
+    app.metrics.done("sweep");
     Ok(true)
 }
 

@@ -12,15 +12,18 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::fs::{FlockOperation, flock};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 /// Bytes of one record: subject, day and a check value.
 const RECORD: usize = 16;
+/// How long the mark of a removed segment stays in the database: a power cut may bring back a file
+/// that was removed within the last seconds.
+const AFTERLIFE: Duration = Duration::from_secs(600);
 
 /// What is counted: a subject (here a version's row id) on a day (days since 1970, UTC).
 pub type Event = (i64, i32);
@@ -29,15 +32,27 @@ pub type Event = (i64, i32);
 pub struct Journal {
     folder: PathBuf,
     state: Mutex<State>,
+    turn: tokio::sync::Mutex<()>,
     /// Held while the process lives: tells others that the folder is in use.
     _lock: File,
 }
 
+#[derive(Default)]
 struct State {
-    current: Option<(PathBuf, File)>,
+    current: Option<Current>,
     closed: Vec<PathBuf>,
-    /// Events that could not be written (the disk is full): tried again when the segment is closed.
-    unwritten: Vec<Event>,
+    /// Events that could not be written: the disk is full.
+    unwritten: HashMap<Event, i64>,
+    /// The unwritten events that are on their way to the database, as a segment without a file.
+    in_memory: Option<(Uuid, HashMap<Event, i64>)>,
+    /// Segments whose files are gone, and since when.
+    removed: Vec<(Instant, Uuid)>,
+}
+
+struct Current {
+    path: PathBuf,
+    file: File,
+    length: u64,
 }
 
 /// A closed segment.
@@ -46,7 +61,8 @@ pub struct Segment {
     pub id: Uuid,
     /// How often each event happened.
     pub counts: HashMap<Event, i64>,
-    path: PathBuf,
+    /// None when the disk did not take it.
+    path: Option<PathBuf>,
 }
 
 impl Journal {
@@ -56,24 +72,29 @@ impl Journal {
     /// When the folder cannot be made or read.
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
+        // One at a time: of two that start together, one would adopt what the other is just making.
+        let door = File::create(root.join("door"))?;
+        flock(&door, FlockOperation::LockExclusive)?;
         let folder = root.join(Uuid::now_v7().to_string());
-        // Locked before it has its name, so that nobody can adopt it in between.
-        let unnamed = tempfile::tempdir_in(root)?.keep();
-        let lock = File::create(unnamed.join("lock"))?;
+        fs::create_dir(&folder)?;
+        let lock = File::create(folder.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        fs::rename(&unnamed, &folder)?;
         let mut closed = Vec::new();
         for entry in fs::read_dir(root)? {
             let other = entry?.path();
             if other != folder && other.is_dir() {
-                adopt(&other, &folder, &mut closed)?;
+                // Whatever is wrong with the remains of one process, the others' and ours are fine.
+                if let Err(e) = adopt(&other, &folder, &mut closed) {
+                    error!(error = %e, folder = %other.display(), "counts of an earlier run cannot be taken over");
+                }
             }
         }
         closed.sort();
         if !closed.is_empty() {
             info!(segments = closed.len(), "found counts of an earlier run");
         }
-        Ok(Self { folder, state: Mutex::new(State { current: None, closed, unwritten: Vec::new() }), _lock: lock })
+        let state = Mutex::new(State { closed, ..State::default() });
+        Ok(Self { folder, state, turn: tokio::sync::Mutex::default(), _lock: lock })
     }
 
     /// Notes that an event happened. From here on it will be counted, whatever dies.
@@ -83,57 +104,76 @@ impl Journal {
             if state.unwritten.is_empty() {
                 error!(error = %e, "the journal cannot be written; counts wait in memory");
             }
-            state.unwritten.push(event);
+            *state.unwritten.entry(event).or_default() += 1;
         }
+    }
+
+    /// Waits for one's turn to bring segments to the database; two at once would get the same one.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// The oldest segment that is not applied yet; closes the current one when there is no older.
     ///
     /// # Errors
-    /// When a segment cannot be read.
+    /// When a segment cannot be read. It is left for the next start, so that the others need not wait.
     pub fn next(&self) -> io::Result<Option<Segment>> {
-        let path = {
-            let mut state = self.state();
-            if !state.unwritten.is_empty() {
-                for event in std::mem::take(&mut state.unwritten) {
-                    if state.write(&self.folder, event).is_err() {
-                        state.unwritten.push(event);
-                    }
-                }
-            }
-            if state.closed.is_empty()
-                && let Some((path, _)) = state.current.take()
-            {
-                state.closed.push(path);
-            }
-            match state.closed.first() {
-                Some(path) => path.clone(),
-                None => return Ok(None),
-            }
-        };
-        read_segment(path).map(Some)
+        let mut state = self.state();
+        if state.closed.is_empty() {
+            let current = state.current.take();
+            state.closed.extend(current.map(|current| current.path));
+        }
+        if let Some(path) = state.closed.first().cloned() {
+            return read_segment(&path).map(Some).inspect_err(|_| state.closed.retain(|other| *other != path));
+        }
+        if state.in_memory.is_none() && !state.unwritten.is_empty() {
+            state.in_memory = Some((Uuid::now_v7(), std::mem::take(&mut state.unwritten)));
+        }
+        Ok(state.in_memory.clone().map(|(id, counts)| Segment { id, counts, path: None }))
     }
 
     /// Forgets a segment that the database has now.
     pub fn applied(&self, segment: &Segment) {
-        self.state().closed.retain(|path| *path != segment.path);
-        if let Err(e) = fs::remove_file(&segment.path) {
+        let mut state = self.state();
+        let removed = match &segment.path {
+            Some(path) => {
+                state.closed.retain(|other| other != path);
+                fs::remove_file(path)
+            }
+            None => {
+                state.in_memory = None;
+                Ok(())
+            }
+        };
+        match removed {
+            Ok(()) => state.removed.push((Instant::now(), segment.id)),
             // Harmless: its id is in the database, so it is not applied again.
-            error!(error = %e, "an applied segment cannot be removed");
+            Err(e) => error!(error = %e, "an applied segment cannot be removed"),
         }
+    }
+
+    /// Segments that cannot come back, so that the database need not know them any longer.
+    pub fn finished(&self) -> Vec<Uuid> {
+        let state = self.state();
+        state.removed.iter().filter(|(since, _)| since.elapsed() > AFTERLIFE).map(|(_, id)| *id).collect()
+    }
+
+    /// The database has forgotten these.
+    pub fn forgotten(&self, ids: &[Uuid]) {
+        self.state().removed.retain(|(_, id)| !ids.contains(id));
     }
 
     /// Bytes waiting to be applied; for the metrics.
     pub fn backlog(&self) -> u64 {
         let state = self.state();
-        let current = state.current.iter().map(|(path, _)| path);
-        current.chain(&state.closed).filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
+        let current = state.current.as_ref().map(|current| &current.path);
+        current.into_iter().chain(&state.closed).filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
     }
 
     /// Age of the oldest event waiting to be applied; for the metrics.
     pub fn lag(&self) -> Duration {
         let state = self.state();
-        let oldest = state.closed.first().or(state.current.as_ref().map(|(path, _)| path));
+        let oldest = state.closed.first().or(state.current.as_ref().map(|current| &current.path));
         // A segment's name tells when it began.
         let began = oldest.and_then(|path| Uuid::parse_str(path.file_stem()?.to_str()?).ok()?.get_timestamp());
         began.map_or(Duration::ZERO, |began| {
@@ -160,18 +200,25 @@ impl Drop for Journal {
 
 impl State {
     fn write(&mut self, folder: &Path, (subject, day): Event) -> io::Result<()> {
-        if self.current.is_none() {
-            let path = folder.join(format!("{}.segment", Uuid::now_v7()));
-            let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
-            self.current = Some((path, file));
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => {
+                let path = folder.join(format!("{}.segment", Uuid::now_v7()));
+                let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+                Current { path, file, length: 0 }
+            }
+        };
+        let written = current.file.write_all(&record(subject, day));
+        match &written {
+            Ok(()) => current.length += RECORD as u64,
+            // Half a record would shift all that follow; where it cannot be cut off, nothing may follow.
+            Err(_) if current.file.set_len(current.length).is_err() => {
+                self.closed.push(current.path);
+                return written;
+            }
+            Err(_) => {}
         }
-        let Some((_, file)) = &mut self.current else { return Ok(()) };
-        let start = file.metadata()?.len();
-        let written = file.write_all(&record(subject, day));
-        if written.is_err() {
-            // Half a record would shift all that follow.
-            file.set_len(start)?;
-        }
+        self.current = Some(current);
         written
     }
 }
@@ -191,11 +238,11 @@ fn check(subject: i64, day: i32) -> u32 {
     (mixed >> 32) as u32 ^ 0x6774_6d31
 }
 
-fn read_segment(path: PathBuf) -> io::Result<Segment> {
+fn read_segment(path: &Path) -> io::Result<Segment> {
     let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
     let id = id.ok_or_else(|| io::Error::other("a segment's name is no id"))?;
     let mut counts = HashMap::new();
-    for chunk in fs::read(&path)?.chunks_exact(RECORD) {
+    for chunk in fs::read(path)?.chunks_exact(RECORD) {
         let (subject, rest) = chunk.split_first_chunk::<8>().ok_or(io::ErrorKind::InvalidData)?;
         let (day, rest) = rest.split_first_chunk::<4>().ok_or(io::ErrorKind::InvalidData)?;
         let event = (i64::from_le_bytes(*subject), i32::from_le_bytes(*day));
@@ -203,12 +250,12 @@ fn read_segment(path: PathBuf) -> io::Result<Segment> {
             *counts.entry(event).or_default() += 1;
         }
     }
-    Ok(Segment { id, counts, path })
+    Ok(Segment { id, counts, path: Some(path.to_owned()) })
 }
 
 /// Takes over the segments of a folder whose process is dead.
 fn adopt(other: &Path, folder: &Path, closed: &mut Vec<PathBuf>) -> io::Result<()> {
-    let Ok(lock) = File::open(other.join("lock")) else { return Ok(()) };
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(other.join("lock"))?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(());
     }
@@ -221,7 +268,10 @@ fn adopt(other: &Path, folder: &Path, closed: &mut Vec<PathBuf>) -> io::Result<(
         }
     }
     fs::remove_file(other.join("lock"))?;
-    fs::remove_dir(other)
+    if let Err(e) = fs::remove_dir(other) {
+        warn!(error = %e, folder = %other.display(), "an old journal folder holds something else");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -251,8 +301,56 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let journal = Journal::open(root.path()).expect("open");
         journal.append((1, 1));
-        let path = journal.state().current.as_ref().expect("a segment").0.clone();
+        let path = journal.state().current.as_ref().expect("a segment").path.clone();
         OpenOptions::new().append(true).open(path).expect("open").write_all(&[9; 7]).expect("torn");
         assert_eq!(journal.next().expect("read").expect("a segment").counts, HashMap::from([((1, 1), 1)]));
+    }
+
+    #[test]
+    fn what_others_left_in_the_folders_of_the_dead_hinders_nobody() {
+        let root = tempfile::tempdir().expect("a folder");
+        let dead = Journal::open(root.path()).expect("open");
+        dead.append((1, 1));
+        fs::write(dead.folder.join("notes.txt"), "not ours").expect("write");
+        fs::write(dead.folder.join("0.segment"), "no id for a name").expect("write");
+        fs::create_dir(root.path().join("without-lock")).expect("mkdir");
+        drop(dead);
+
+        let heir = Journal::open(root.path()).expect("open");
+        assert!(heir.next().is_err(), "the odd segment comes first");
+        let segment = heir.next().expect("the others do not wait for it").expect("a segment");
+        assert_eq!(segment.counts, HashMap::from([((1, 1), 1)]));
+        heir.applied(&segment);
+        assert!(heir.next().expect("read").is_none());
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_goes_to_the_database_from_memory_under_one_id() {
+        let root = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(root.path()).expect("open");
+        // As good as a full disk: nothing can be made where there is no folder.
+        fs::remove_dir_all(&journal.folder).expect("remove");
+        journal.append((1, 1));
+        let first = journal.next().expect("read").expect("a segment");
+        journal.append((1, 1));
+        let again = journal.next().expect("read").expect("the same, until applied");
+        assert_eq!((again.id, &again.counts), (first.id, &HashMap::from([((1, 1), 1)])));
+        journal.applied(&again);
+        let second = journal.next().expect("read").expect("what came later");
+        assert!(second.id != first.id && second.counts == first.counts);
+    }
+
+    #[test]
+    fn many_starts_at_once_share_out_what_the_dead_left() {
+        let root = tempfile::tempdir().expect("a folder");
+        for _ in 0..20 {
+            Journal::open(root.path()).expect("open").append((1, 1));
+        }
+        let heirs: Vec<Journal> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| Journal::open(root.path()))).collect();
+            starts.into_iter().map(|start| start.join().expect("no panic").expect("open")).collect()
+        });
+        let adopted: usize = heirs.iter().map(|heir| heir.state().closed.len()).sum();
+        assert_eq!(adopted, 20);
     }
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod extract;
+pub mod failpoint;
 pub mod health;
 pub mod i18n;
 pub mod jobs;

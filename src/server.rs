@@ -20,16 +20,20 @@ use axum::{
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::config;
 
-/// Time for a connection that was just accepted to send its request.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// How long a connection that has said nothing yet may still begin a request when the server stops.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Serves until `stop` completes, then finishes what is running, within the configured time.
 ///
@@ -44,38 +48,13 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .max_concurrent_streams(200);
-    let connections = GracefulShutdown::new();
-    let is_draining = Arc::new(AtomicBool::new(false));
+    let server = Arc::new(Server { builder, app, header_timeout, is_draining: AtomicBool::new(false) });
+    let (stopping, is_stopping) = watch::channel(());
     let mut drained = pin!(async {
         stop.await;
-        is_draining.store(true, Ordering::Relaxed);
+        server.is_draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
     });
-    let serve_connection = |stream: TcpStream, peer: SocketAddr| {
-        let _ = stream.set_nodelay(true);
-        let app = app.clone();
-        let is_draining = is_draining.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-            let (is_draining, has_one_stream) = (is_draining.clone(), request.version() < Version::HTTP_2);
-            let answer = app.clone().oneshot(request);
-            async move {
-                let mut response = answer.await?;
-                if has_one_stream && is_draining.load(Ordering::Relaxed) {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(e) = connection.await {
-                debug!(error = %e, "a connection ended early");
-            }
-        });
-    };
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -89,26 +68,86 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
             },
             () = &mut drained => break,
         };
-        serve_connection(stream, peer);
+        tokio::spawn(server.clone().connection(stream, peer, is_stopping.clone()));
     }
-    // A connection that waits to be accepted would be reset, its request with it. The system is asked
-    // directly: the runtime may not have heard of it yet.
-    if let Ok(listener) = listener.into_std() {
-        while let Ok((stream, peer)) = listener.accept() {
-            if stream.set_nonblocking(true).is_ok()
-                && let Ok(stream) = TcpStream::from_std(stream)
-            {
-                serve_connection(stream, peer);
+    // The kernel may have taken connections that we have not; their requests are as good as the others'.
+    for (stream, peer) in waiting(listener) {
+        tokio::spawn(server.clone().connection(stream, peer, is_stopping.clone()));
+    }
+    drop(is_stopping);
+    info!("stopping: no new connections, finishing {} open ones", stopping.receiver_count());
+    let _ = stopping.send(());
+    let patience = Duration::from_secs(config.shutdown_timeout_seconds);
+    if timeout(patience, stopping.closed()).await.is_err() {
+        warn!("some connections did not finish in time");
+    }
+}
+
+/// Closes a listener and returns the connections that wait at it.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accept = || listener.accept().ok();
+    let open = |(stream, peer): (std::net::TcpStream, _)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    };
+    std::iter::from_fn(accept).filter_map(open).collect()
+}
+
+struct Server {
+    builder: auto::Builder<TokioExecutor>,
+    app: Router,
+    header_timeout: Duration,
+    is_draining: AtomicBool,
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut is_stopping: watch::Receiver<()>) {
+        let _ = stream.set_nodelay(true);
+        if !self.speaks(&stream, &mut is_stopping).await {
+            return;
+        }
+        let service = service_fn(|request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
+            let has_one_stream = request.version() < Version::HTTP_2;
+            let answer = self.app.clone().oneshot(request);
+            let server = self.clone();
+            async move {
+                let mut response = answer.await?;
+                if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
             }
+        });
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            // The connection first: a request that is here already is read before it hears of the end.
+            biased;
+            ended = connection.as_mut() => ended,
+            _ = is_stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(e) = ended {
+            debug!(error = %e, "a connection ended early");
         }
     }
-    if config.drain_seconds > 0 {
-        // Those that were just accepted are about to send their only request.
-        tokio::time::sleep(LAST_REQUESTS).await;
-    }
-    info!("stopping: no new connections, finishing {} open ones", connections.count());
-    let patience = Duration::from_secs(config.shutdown_timeout_seconds);
-    if tokio::time::timeout(patience, connections.shutdown()).await.is_err() {
-        warn!("some connections did not finish in time");
+
+    /// Waits for the first byte: told to end before it has read one, hyper would drop a request on its way.
+    async fn speaks(&self, stream: &TcpStream, is_stopping: &mut watch::Receiver<()>) -> bool {
+        let mut byte = [0];
+        let first = timeout(self.header_timeout, stream.peek(&mut byte));
+        let mut first = pin!(first);
+        let spoken = tokio::select! {
+            spoken = first.as_mut() => spoken,
+            _ = is_stopping.changed() => {
+                is_stopping.mark_changed();
+                timeout(LAST_WORD, first).await.unwrap_or(Ok(Ok(0)))
+            }
+        };
+        matches!(spoken, Ok(Ok(length)) if length > 0)
     }
 }

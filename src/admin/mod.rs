@@ -16,6 +16,7 @@ use crate::{
     error::{OrRefuse, Result},
     extract::{FromParams, Params, Path, Query},
     i18n::Lang,
+    package::text,
     page::{Page, Pagination},
     plugins as catalogue, ratings,
     state::AppState,
@@ -62,19 +63,34 @@ pub async fn stats(State(app): State<AppState>, _admin: Admin) -> Result<Json<Su
     }))
 }
 
+/// Why something is deleted, as a parameter, since few clients send a body with DELETE.
+pub struct Why(Option<String>);
+
+impl FromParams for Why {
+    fn from_params(params: &mut Params) -> Self {
+        let reason = params.short_text("reason", 1000);
+        if let Some(fault) = reason.as_ref().and_then(|reason| text::block_fault(reason, 1000)) {
+            params.fault("reason", fault.zh(), fault.en());
+        }
+        Self(reason)
+    }
+}
+
 /// Removes a rating.
-#[utoipa::path(delete, path = "/admin/ratings/{id}", tag = "admin", params(("id" = i64, Path)), security(("bearer" = [])),
+#[utoipa::path(delete, path = "/admin/ratings/{id}", tag = "admin", security(("bearer" = [])),
+    params(("id" = i64, Path), ("reason" = Option<String>, Query, description = "For the audit log, at most 1,000 characters")),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn delete_rating(
     State(app): State<AppState>,
     lang: Lang,
     Admin(admin): Admin,
     Path(id): Path<i64>,
+    Query(Why(reason)): Query<Why>,
 ) -> Result<Json<Success<Nothing>>> {
     let (plugin, user) = ratings::find_plugin_of(&app.db, id).await?.or_refuse(&codes::NO_OWN_RATING)?;
     let target = format!("rating:{id} of plugin:{plugin}");
     ratings::remove(&app, &plugin, user, async |db| {
-        audit::record(db, &admin.username, "rating.delete", &target, None).await
+        audit::record(db, &admin.username, "rating.delete", &target, reason.as_deref()).await
     })
     .await?;
     Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))

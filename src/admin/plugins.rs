@@ -5,7 +5,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::offset;
+use super::{Why, offset};
 use crate::{
     accounts::Admin,
     envelope::{Nothing, Success},
@@ -121,15 +121,17 @@ pub async fn change(
 }
 
 /// Deletes a plugin for good; its id stays taken.
-#[utoipa::path(delete, path = "/admin/plugins/{id}", tag = "admin", params(("id" = String, Path)), security(("bearer" = [])),
+#[utoipa::path(delete, path = "/admin/plugins/{id}", tag = "admin", security(("bearer" = [])),
+    params(("id" = String, Path), ("reason" = Option<String>, Query, description = "For the audit log, at most 1,000 characters")),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn delete(
     State(app): State<AppState>,
     lang: Lang,
     Admin(admin): Admin,
     Path(id): Path<PluginId>,
+    Query(Why(reason)): Query<Why>,
 ) -> Result<Json<Success<Nothing>>> {
-    plugins::delete(&app, &admin, id.as_str(), None).await?;
+    plugins::delete(&app, &admin, id.as_str(), reason.as_deref()).await?;
     Ok(Success::saying(Nothing {}, lang.pick("插件已删除", "Plugin deleted")))
 }
 

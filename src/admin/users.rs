@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
     i18n::Lang,
+    package::text,
     page::{Page, Pagination},
     state::AppState,
     timestamps,
@@ -96,7 +97,15 @@ pub struct UserChange {
 impl FromFields for UserChange {
     fn from_fields(fields: &mut Fields) -> Self {
         let role = fields.optional_choice::<Role>("role").map(|Role(name)| name);
-        Self { role, is_active: fields.optional_bool("is_active"), reason: fields.optional_text("reason") }
+        let is_active = fields.optional_bool("is_active");
+        if !fields.has("role") && !fields.has("is_active") {
+            fields.fault("role", "role 与 is_active 至少填一项", "give role or is_active");
+        }
+        let reason = fields.optional_text("reason");
+        if let Some(fault) = reason.as_ref().and_then(|reason| text::block_fault(reason, 1000)) {
+            fields.fault("reason", fault.zh(), fault.en());
+        }
+        Self { role, is_active, reason }
     }
 }
 

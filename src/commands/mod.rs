@@ -6,6 +6,7 @@ mod import;
 mod search;
 mod serve;
 mod start;
+mod store;
 
 pub use start::{connect, open_app};
 
@@ -67,6 +68,9 @@ enum Command {
     /// Looks after the search index
     #[command(subcommand)]
     Search(search::Search),
+    /// Looks after the packages on disk
+    #[command(subcommand)]
+    Store(store::Store),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -114,6 +118,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Import(command) => import::run(config, command).await,
         Command::Search(command) => search::run(config, command).await,
         Command::Health => health::run(&config).await,
+        Command::Store(command) => store::run(&config, command).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);
             Ok(())

@@ -6,11 +6,15 @@ use anyhow::Context;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 use tracing::{info, warn};
 
 use super::start::{Database, connect, open_app};
 use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
+
+/// Longest time each for the last counts and for closing connections, after all requests are done or given up.
+const LAST_STEPS: Duration = Duration::from_secs(3);
 
 /// Runs the server until SIGTERM or SIGINT.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -35,12 +39,18 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         app.health.drain();
     };
     server::serve(listener, routes::app(app.clone()), &app.config.server, stop).await;
-    if let Err(e) = plugins::flush_once(&app).await {
-        warn!(error = ?e, "the last counts wait in the journal for the next start");
-    }
     jobs.shutdown().await;
+    if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app)).await, Ok(Ok(()))) {
+        warn!("the last counts wait in the journal for the next start");
+    }
     drop(app);
-    Database { pool, cluster }.close().await?;
+    // A request that did not finish in time still holds its connection.
+    if timeout(LAST_STEPS, pool.close()).await.is_err() {
+        warn!("some connections to the database are cut");
+    }
+    if let Some(cluster) = cluster {
+        cluster.stop().await?;
+    }
     info!("stopped");
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(super) fn note_download(app: &App, id: &str, file: &VersionFile) {
 /// # Errors
 /// When the database is away; nothing is lost, the next round tries again.
 pub async fn flush_once(app: &App) -> Result<()> {
+    let _turn = app.journal.turn().await;
     while let Some(segment) = app.journal.next()? {
         let ids = apply(app, &segment).await?;
         app.journal.applied(&segment);
@@ -45,7 +46,10 @@ async fn apply(app: &App, segment: &Segment) -> Result<Vec<String>> {
         warn!(segment = %segment.id, "these counts are in the database already");
         return Ok(Vec::new());
     }
+    let finished = app.journal.finished();
+    queries::forget_segments(&mut tx, &finished).await?;
     let ids = queries::add_downloads(&mut tx, &versions, &days, &counts).await?;
     tx.commit().await?;
+    app.journal.forgotten(&finished);
     Ok(ids)
 }

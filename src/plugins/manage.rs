@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::{
@@ -278,7 +279,9 @@ pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&st
     app.feed.settle(vec![id.to_owned()]).await;
     // Rows first: a file without a row is only a stray, a row without its file would be a loss.
     for path in paths {
-        app.storage.remove(&path).await?;
+        if let Err(e) = app.storage.remove(&path).await {
+            warn!(error = ?e, path, "the file of a deleted version stays until the store is swept");
+        }
     }
     Ok(())
 }

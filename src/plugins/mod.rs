@@ -10,6 +10,7 @@ mod model;
 mod publish;
 mod queries;
 mod stats;
+mod verify;
 
 pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity, refresh};
 pub use counts::flush_once;
@@ -23,6 +24,7 @@ pub use queries::{
     AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin,
     lock, newest_text, texts, texts_since, totals,
 };
+pub use verify::{Finding, Report, Trouble, repair, stray_age, sweep, verify};
 
 use axum::extract::DefaultBodyLimit;
 use utoipa_axum::{router::OpenApiRouter, routes};

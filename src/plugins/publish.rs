@@ -27,6 +27,7 @@ use crate::{
     codes,
     envelope::Success,
     error::{Error, Fault, OrRefuse, Refusal, Result},
+    failpoint,
     i18n::{Lang, Text},
     package::{self, MAX_COMPRESSED, Manifest, Package},
     state::AppState,
@@ -75,6 +76,7 @@ pub async fn upload(
 ) -> Result<(StatusCode, Json<Success<Published>>)> {
     let received = receive(&app, request).await?;
     let outcome = publish(&app, &user, received).await?;
+    failpoint::reach("before_answer");
     let published = Published {
         plugin_id: outcome.manifest.id,
         version: outcome.manifest.version.to_string(),
@@ -144,7 +146,9 @@ fn broken(error: axum::extract::multipart::MultipartError) -> Error {
 /// # Errors
 /// Everything that can be wrong with the package, its owner or its version.
 pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
+    failpoint::reach("received");
     let (received, package) = inspect(received).await?;
+    failpoint::reach("inspected");
     let manifest = package.manifest;
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = app.db.begin().await?;
@@ -156,9 +160,14 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     if plugin.status == Status::Banned {
         return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
     }
+    failpoint::reach("claimed");
     if let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await? {
         if existing.file_hash != received.hash {
             return Err(queries::exists(&manifest));
+        }
+        // A file that was lost or put into quarantine comes back with the same bytes.
+        if app.storage.open(&existing.file_path, 0).await?.is_none() {
+            app.storage.keep(received, &manifest.id, &manifest.version.to_string()).await?;
         }
         return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
     }
@@ -166,11 +175,15 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
     let version = manifest.version.to_string();
     let path = app.storage.keep(received, &manifest.id, &version).await?;
+    failpoint::reach("kept");
     let version_id =
         queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
+    failpoint::reach("inserted");
     choose_current(&mut tx, &manifest.id).await?;
     queries::touch(&mut tx, &manifest.id).await?;
+    failpoint::reach("before_commit");
     tx.commit().await?;
+    failpoint::reach("after_commit");
     app.feed.settle(vec![manifest.id.clone()]).await;
     app.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user.id, "published {} {version}", manifest.id);

@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{PLUGINS, Received, Stored};
-use crate::error::Result;
+use crate::{error::Result, failpoint};
 
 /// Files named ahead of whoever reads the list.
 const AHEAD: usize = 256;
@@ -37,14 +37,16 @@ impl Disk {
         let target = self.root.join(name);
         spawn_blocking(move || -> io::Result<()> {
             let folder = target.parent().unwrap_or(Path::new("."));
-            let is_new = !folder.exists();
             fs::create_dir_all(folder)?;
             let file = received.file;
             file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
+            failpoint::reach("unsynced");
             file.as_file().sync_all()?;
             file.persist(&target).map_err(|e| e.error)?;
+            failpoint::reach("renamed");
             fs::File::open(folder)?.sync_all()?;
-            if is_new && let Some(parent) = folder.parent() {
+            // Also when the folder was there already: whoever made it may have died before this.
+            if let Some(parent) = folder.parent() {
                 fs::File::open(parent)?.sync_all()?;
             }
             Ok(())
@@ -69,6 +71,15 @@ impl Disk {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
             _ => Ok(()),
         }
+    }
+
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.root.join(from), self.root.join(to));
+        Ok(spawn_blocking(move || {
+            fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
+            fs::rename(from, to)
+        })
+        .await??)
     }
 
     /// Names every file; a reader that stops listening ends the walk.

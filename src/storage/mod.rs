@@ -21,7 +21,7 @@ use futures_util::{Stream, StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::{
-    io::{AsyncRead, AsyncSeekExt},
+    io::{AsyncRead, AsyncReadExt, AsyncSeekExt},
     task::spawn_blocking,
 };
 
@@ -37,6 +37,8 @@ const CHUNK: usize = 256 * 1024;
 const INCOMING: &str = "incoming";
 /// The folder of kept packages.
 const PLUGINS: &str = "plugins";
+/// The folder of files that are not what their rows say; nothing is ever read from it.
+const QUARANTINE: &str = "quarantine";
 
 /// The package store.
 #[derive(Clone)]
@@ -205,6 +207,65 @@ impl Storage {
         }
     }
 
+    /// What uploads left in the folder they arrive in, and those arriving now.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn leftovers(&self) -> Result<Vec<Stored>> {
+        let incoming = self.incoming.clone();
+        Ok(spawn_blocking(move || -> io::Result<_> {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(incoming)? {
+                let entry = entry?;
+                // One that has no properties any more has been kept or removed since.
+                let Ok(metadata) = entry.metadata() else { continue };
+                let path = format!("{INCOMING}/{}", entry.file_name().to_string_lossy());
+                found.push(Stored { path, size: metadata.len(), modified: metadata.modified()? });
+            }
+            Ok(found)
+        })
+        .await??)
+    }
+
+    /// Removes what an upload left; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub async fn remove_leftover(&self, path: &str) -> Result<()> {
+        let name = path.strip_prefix(INCOMING).unwrap_or(path).trim_start_matches('/');
+        match tokio::fs::remove_file(self.incoming.join(name)).await {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// SHA-256 of a kept package in hex, from its bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or the bucket does not answer.
+    pub async fn hash(&self, path: &str) -> Result<Option<String>> {
+        let Some((mut package, _)) = self.open(path, 0).await? else { return Ok(None) };
+        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
+        loop {
+            match package.read(&mut buffer).await? {
+                0 => return Ok(Some(hex(hasher))),
+                length => hasher.update(&buffer[..length]),
+            }
+        }
+    }
+
+    /// Takes a kept file out of use without losing it, for a person to look at.
+    ///
+    /// # Errors
+    /// When the disk cannot be written or the bucket does not answer.
+    pub async fn quarantine(&self, path: &str) -> Result<()> {
+        let to = format!("{QUARANTINE}/{path}");
+        match &self.place {
+            Place::Disk(disk) => disk.rename(path, &to).await,
+            Place::S3(bucket) => bucket.rename(path, &to).await,
+        }
+    }
+
     /// Whether a package could be received now.
     pub async fn is_writable(&self) -> bool {
         let incoming = self.incoming.clone();
@@ -251,7 +312,10 @@ impl Sink {
 
     fn finish(self) -> Result<Received> {
         let file = self.file.ok_or_else(|| Error::new(&codes::FILE_MISSING))?;
-        let hash = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Received { file, size: self.size, hash })
+        Ok(Received { file, size: self.size, hash: hex(self.hasher) })
     }
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

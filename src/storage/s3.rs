@@ -160,6 +160,10 @@ impl S3 {
         }
     }
 
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.bucket.rename(&self.path(from), &self.path(to)).await.map_err(unavailable)
+    }
+
     pub(super) fn list(&self) -> impl Stream<Item = Result<Stored>> + Send + use<> {
         let before = self.prefix.parts().count();
         self.bucket.list(Some(&self.path(PLUGINS))).map(move |object| {

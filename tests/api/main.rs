@@ -4,6 +4,9 @@
 
 mod accounts;
 mod app;
+#[path = "../support/client.rs"]
+mod client;
+mod lifecycle;
 mod lists;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]

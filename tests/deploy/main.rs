@@ -7,6 +7,9 @@
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod app;
 mod bucket;
+#[path = "../support/client.rs"]
+#[expect(dead_code, reason = "the api suite uses all of it")]
+mod client;
 mod instances;
 mod nginx;
 #[path = "../support/package_builder.rs"]

@@ -57,6 +57,12 @@ pub async fn add_downloads(
     Ok(plugins)
 }
 
+/// Forgets segments whose files are gone for good.
+pub async fn forget_segments(db: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    query!("delete from counted_segments where id = any($1)", ids).execute(db).await?;
+    Ok(())
+}
+
 /// Forgets segments so old that their files are long gone.
 ///
 /// # Errors

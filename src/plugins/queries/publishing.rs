@@ -44,11 +44,25 @@ pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Re
     Ok(is_new)
 }
 
+/// Keeps everybody from publishing under an id until the transaction ends, be it taken or free.
+/// For transactions that are rolled back: a free id gets a row.
+pub async fn hold_id(db: &mut PgConnection, id: &str) -> Result<()> {
+    query!(
+        "insert into plugins (id, name, description, author) values ($1, '', '', '') on conflict (id) do nothing",
+        id
+    )
+    .execute(&mut *db)
+    .await?;
+    lock(db, id).await?;
+    Ok(())
+}
+
 /// Locks a plugin's row against other changes.
 pub async fn lock(db: &mut PgConnection, id: &str) -> Result<Option<Locked>> {
     Ok(query_as!(
         Locked,
-        r#"select status as "status: Status", current_version from plugins where id = $1 for update"#,
+        // Others may still refer to it: two plugins that depend on each other can be published at once.
+        r#"select status as "status: Status", current_version from plugins where id = $1 for no key update"#,
         id
     )
     .fetch_optional(db)
@@ -64,13 +78,14 @@ pub async fn is_owner(db: &mut PgConnection, id: &str, user: i64) -> Result<bool
 /// A version that is there already.
 pub struct Existing {
     pub id: i64,
+    pub file_path: String,
     pub file_hash: String,
 }
 
 pub async fn find_version(db: &mut PgConnection, id: &str, version: &str) -> Result<Option<Existing>> {
     let found = query_as!(
         Existing,
-        "select id, file_hash from plugin_versions where plugin_id = $1 and version = $2",
+        "select id, file_path, file_hash from plugin_versions where plugin_id = $1 and version = $2",
         id,
         version
     );

@@ -290,6 +290,26 @@ pub async fn version_file(db: impl PgExecutor<'_>, id: &str, version: Option<&st
     .await?)
 }
 
+/// A file as its row describes it.
+pub struct FileRow {
+    pub plugin_id: String,
+    pub file_path: String,
+    pub file_hash: String,
+}
+
+/// The files of all versions.
+pub async fn files(db: impl PgExecutor<'_>) -> Result<Vec<FileRow>> {
+    let rows = query_as!(FileRow, "select plugin_id, file_path, file_hash from plugin_versions order by id");
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Whether a version has this file.
+pub async fn is_file(db: impl PgExecutor<'_>, plugin: &str, path: &str) -> Result<bool> {
+    let found =
+        query_scalar!("select 1 as one from plugin_versions where plugin_id = $1 and file_path = $2", plugin, path);
+    Ok(found.fetch_optional(db).await?.is_some())
+}
+
 /// Downloads of a plugin's versions, as far as there were any.
 pub async fn version_downloads(db: impl PgExecutor<'_>, id: &str) -> Result<Vec<(String, i64)>> {
     let rows = query!("select version, downloads from plugin_versions where plugin_id = $1", id).fetch_all(db).await?;
