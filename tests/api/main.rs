@@ -4,6 +4,7 @@
 
 mod accounts;
 mod app;
+mod documents;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
