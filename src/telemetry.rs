@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::IsTerminal,
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -23,9 +24,12 @@ const MOST_LABELS: usize = 500;
 /// # Errors
 /// When the filter is malformed or the folder cannot be written.
 pub fn start_logging(log: &Log) -> anyhow::Result<()> {
-    let filter = |log: &Log| EnvFilter::try_new(&log.level).context("log.level");
+    // Notices of PostgreSQL ("already exists, skipping") say nothing to an operator.
+    let filter =
+        |log: &Log| EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{}", log.level)).context("log.level");
     let stdout = match log.format {
-        LogFormat::Text => tracing_subscriber::fmt::layer().boxed(),
+        // Colours are for terminals; in a file or a journal they are noise.
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal()).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
     };
     let file = match log.folder.as_str() {

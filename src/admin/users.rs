@@ -14,6 +14,7 @@ use crate::{
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
     i18n::Lang,
     page::{Page, Pagination},
+    plugins::read_optional_reason,
     state::AppState,
     timestamps,
 };
@@ -96,7 +97,7 @@ pub struct UserChange {
 impl FromFields for UserChange {
     fn from_fields(fields: &mut Fields) -> Self {
         let role = fields.optional_choice::<Role>("role").map(|Role(name)| name);
-        Self { role, is_active: fields.optional_bool("is_active"), reason: fields.optional_text("reason") }
+        Self { role, is_active: fields.optional_bool("is_active"), reason: read_optional_reason(fields) }
     }
 }
 

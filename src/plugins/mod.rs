@@ -15,7 +15,7 @@ pub use catalogue::{Catalogue, Filter, Order, Sort, StatusFilter, refresh};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible};
 pub use list::{PluginList, fill_page};
-pub use manage::{delete, read_reason, set_status};
+pub use manage::{delete, read_optional_reason, read_reason, set_status};
 pub use model::{PluginId, Status};
 pub use publish::{Outcome, publish};
 pub use queries::{AdminRow, RatingChange, Totals, apply_rating, forget_old_segments, list_for_admin, lock, totals};
