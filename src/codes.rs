@@ -21,6 +21,16 @@ pub struct Code {
     pub advice_en: &'static str,
 }
 
+/// The status of a refusal of `package::inspect`.
+pub fn status_of_package(code: &str) -> StatusCode {
+    match code {
+        "package_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        // Our disk is to blame, not the package.
+        "read_failed" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
 macro_rules! codes {
     ($($name:ident $status:ident $code:literal: $zh:literal / $en:literal; $azh:literal / $aen:literal)*) => {
         $(#[doc = $en] pub static $name: Code = Code {

@@ -177,6 +177,25 @@ impl Fields {
         choice
     }
 
+    /// One of the values `T` knows, which must be there; `fallback` stands in for a fault.
+    pub fn choice<T: Choice>(&mut self, field: &str, fallback: T) -> T {
+        if self.map.get(field).is_none_or(Value::is_null) {
+            self.fault(field, "必填", "is required");
+            return fallback;
+        }
+        self.optional_choice(field).unwrap_or(fallback)
+    }
+
+    /// A text of at most `most` characters; empty counts as absent.
+    pub fn short_text(&mut self, field: &str, most: usize) -> Option<String> {
+        let text = self.optional_text(field).filter(|text| !text.is_empty())?;
+        if text.chars().count() > most {
+            self.fault(field, format!("至多 {most} 个字符"), format!("must be at most {most} characters"));
+            return None;
+        }
+        Some(text)
+    }
+
     /// The count at `field`: at least 1, capped at `most`, `default` when absent or null.
     pub fn count(&mut self, field: &str, default: u32, most: u32) -> u32 {
         match self.map.get(field) {

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod config;
 pub mod envelope;
 pub mod error;
+pub mod error_docs;
 pub mod extract;
 pub mod failpoint;
 pub mod health;

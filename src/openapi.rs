@@ -12,9 +12,11 @@ use utoipa::{
 
 use crate::{codes, error::FailureBody, middleware::BASES, package};
 
-/// Every stable error code, the server's and the packages'.
+/// Every stable error code, the server's and the packages', each once.
 pub fn error_codes() -> impl Iterator<Item = &'static str> {
-    codes::ALL.iter().map(|code| code.code).chain(package::CODES.iter().map(|code| code.code))
+    let known = |code: &str| codes::ALL.iter().any(|ours| ours.code == code);
+    let of_packages = package::CODES.iter().map(|code| code.code).filter(move |code| !known(code));
+    codes::ALL.iter().map(|code| code.code).chain(of_packages)
 }
 
 /// Adds what all operations have in common: the base, failures, security, and the list of codes.

@@ -30,7 +30,9 @@ const MOST_LABELS: usize = 500;
 /// # Errors
 /// When the filter is malformed or the folder cannot be written.
 pub fn start_logging(log: &Log) -> anyhow::Result<()> {
-    let filter = |log: &Log| EnvFilter::try_new(&log.level).context("log.level");
+    // Notices of PostgreSQL ("already exists, skipping") say nothing to an operator.
+    let filter =
+        |log: &Log| EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{}", log.level)).context("log.level");
     let stdout = match log.format {
         // Colours are for a terminal; in a file they hide the fields from whoever searches.
         LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),

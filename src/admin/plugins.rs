@@ -97,11 +97,7 @@ pub struct PluginChange {
 
 impl FromFields for PluginChange {
     fn from_fields(fields: &mut Fields) -> Self {
-        let status = fields.optional_choice("status");
-        if status.is_none() && !fields.has("status") {
-            fields.fault("status", "必填", "is required");
-        }
-        Self { status: status.unwrap_or(Status::Active), reason: plugins::read_reason(fields) }
+        Self { status: fields.choice("status", Status::Active), reason: plugins::read_reason(fields) }
     }
 }
 

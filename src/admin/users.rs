@@ -13,8 +13,8 @@ use crate::{
     error::{Error, Result},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
     i18n::Lang,
-    package::text,
     page::{Page, Pagination},
+    plugins::read_optional_reason,
     state::AppState,
     timestamps,
 };
@@ -101,11 +101,7 @@ impl FromFields for UserChange {
         if !fields.has("role") && !fields.has("is_active") {
             fields.fault("role", "role 与 is_active 至少填一项", "give role or is_active");
         }
-        let reason = fields.optional_text("reason");
-        if let Some(fault) = reason.as_ref().and_then(|reason| text::block_fault(reason, 1000)) {
-            fields.fault("reason", fault.zh(), fault.en());
-        }
-        Self { role, is_active, reason }
+        Self { role, is_active, reason: read_optional_reason(fields) }
     }
 }
 

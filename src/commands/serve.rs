@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::start::{Database, connect, open_app};
+use super::start::{Database, connect_alone, open_app};
 use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
 
 /// Longest time each for the last counts and for closing connections, after all requests are done or given up.
@@ -25,7 +25,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let (host, port) = (config.server.host.clone(), config.server.port);
     let listener =
         TcpListener::bind((host.as_str(), port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
-    let Database { pool, cluster } = connect(&config).await?;
+    let Database { pool, cluster } = connect_alone(&config).await?;
     let (app, worker) = open_app(config, pool.clone())?;
     health::probe_once(&app).await;
     let mut jobs = jobs::start(&app, worker);

@@ -54,24 +54,34 @@ impl Database {
     }
 }
 
-/// Connects to the configured database, or to a private one, and migrates it.
+/// Connects to the configured database, or to a private one, and migrates it. A private one may be
+/// run by a server meanwhile.
 ///
 /// # Errors
 /// When it cannot be reached or migrated.
 pub async fn connect(config: &Config) -> anyhow::Result<Database> {
-    let (url, cluster) = match config.database.url.get() {
-        Some(url) => (url.to_owned(), None),
+    match (config.database.url.get(), postgres::running_elsewhere(&config.data_dir()?.join("postgres"))) {
+        (None, Some(url)) => open(config, &url, None).await,
+        _ => connect_alone(config).await,
+    }
+}
+
+/// Connects as [`connect`] does, but refuses a private database that another server runs: it would
+/// stop under us.
+///
+/// # Errors
+/// When it cannot be reached or migrated, or is another server's.
+pub async fn connect_alone(config: &Config) -> anyhow::Result<Database> {
+    match config.database.url.get() {
+        Some(url) => open(config, url, None).await,
         None => {
-            let folder = config.data_dir()?.join("postgres");
-            match postgres::running_elsewhere(&folder) {
-                Some(url) => (url, None),
-                None => {
-                    let cluster = Cluster::start(&folder).await?;
-                    (cluster.url(), Some(Arc::new(cluster)))
-                }
-            }
+            let cluster = Cluster::start(&config.data_dir()?.join("postgres")).await?;
+            open(config, &cluster.url(), Some(Arc::new(cluster))).await
         }
-    };
+    }
+}
+
+async fn open(config: &Config, url: &str, cluster: Option<Arc<Cluster>>) -> anyhow::Result<Database> {
     let options: PgConnectOptions = url.parse().context("database.url")?;
     let options = options
         .application_name("marketplace")

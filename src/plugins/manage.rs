@@ -47,6 +47,15 @@ pub fn read_reason(fields: &mut Fields) -> String {
     reason
 }
 
+/// Reads the field `reason` where it may be left out.
+pub fn read_optional_reason(fields: &mut Fields) -> Option<String> {
+    let reason = fields.optional_text("reason");
+    if let Some(fault) = reason.as_ref().and_then(|reason| text::block_fault(reason, 1000)) {
+        fields.fault("reason", fault.zh(), fault.en());
+    }
+    reason
+}
+
 /// Locks a plugin for one of its owners or an administrator.
 async fn begin(app: &App, user: &CurrentUser, id: &PluginId) -> Result<Transaction<'static, Postgres>> {
     user.allows(Scope::Manage, id.as_str())?;

@@ -17,7 +17,7 @@ pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::{Files, origin};
 pub use list::{Items, PluginList, fill_page};
-pub use manage::{delete, read_reason, set_status};
+pub use manage::{delete, read_optional_reason, read_reason, set_status};
 pub use model::{PluginId, Status};
 pub use publish::{Outcome, publish};
 pub use queries::{

@@ -8,7 +8,10 @@ use std::{collections::HashMap, io};
 use axum::{
     Json,
     extract::{FromRequest, Multipart, Request, State, multipart::Field},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
 };
 use futures_util::StreamExt;
 use semver::Version;
@@ -206,9 +209,10 @@ fn refuse(refusal: package::Refusal) -> Error {
         [only] => Text::new(only.zh.clone(), only.en.clone()),
         _ => Text::new(codes::INVALID_PACKAGE.zh, codes::INVALID_PACKAGE.en),
     };
-    let status = if code == "package_too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+    let status = codes::status_of_package(code);
     let details = refusal.faults.into_iter().map(|f| Fault { field: f.field, text: Text::new(f.zh, f.en) }).collect();
-    Error::Refused(Box::new(Refusal { status, code, text, details, headers: Vec::new() }))
+    let error = Error::Refused(Box::new(Refusal { status, code, text, details, headers: Vec::new() }));
+    if status == StatusCode::SERVICE_UNAVAILABLE { error.header(RETRY_AFTER, 2.into()) } else { error }
 }
 
 /// Refuses dependencies that are not there or banned, naming each.

@@ -134,14 +134,7 @@ pub struct SearchPage {
 
 impl FromFields for Wanted {
     fn from_fields(fields: &mut Fields) -> Self {
-        let words = fields.optional_text("query").filter(|words| !words.is_empty());
-        if words.as_ref().is_some_and(|words| words.chars().count() > MAX_QUERY) {
-            fields.fault(
-                "query",
-                format!("至多 {MAX_QUERY} 个字符"),
-                format!("must be at most {MAX_QUERY} characters"),
-            );
-        }
+        let words = fields.short_text("query", MAX_QUERY);
         let filter = fields.nested("filters", read_filters);
         let (sort, order) =
             fields.nested("sort", |sort| (sort.optional_choice("field"), sort.optional_choice("order")));
@@ -174,7 +167,7 @@ fn read_filters(fields: &mut Fields) -> Filter {
         status: fields.optional_choice::<StatusFilter>("status").unwrap_or_default(),
         tags,
         all_tags,
-        author: fields.optional_text("author").filter(|author| !author.is_empty()),
+        author: fields.short_text("author", 255),
         min_rating: fields.optional_number("min_rating", 0.0..=5.0),
         runs_on,
     }

@@ -8,6 +8,7 @@ mod app;
 mod client;
 mod lifecycle;
 mod lists;
+mod documents;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
