@@ -40,7 +40,7 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
     request.extensions_mut().insert(client);
@@ -58,8 +58,8 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let mut response = error::envelope(response, lang, &id);
     finish_headers(&mut response, &id);
     let (took, status) = (started.elapsed(), response.status().as_u16());
-    let route = route.unwrap_or_else(|| "unknown".into());
-    log(&method, &route, status, took, client, &id);
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    log(&method, route, status, took, client, &id);
     app.metrics.answered(name_of(&method), route, status, took);
     response
 }

@@ -6,8 +6,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
-use tokio::io::AsyncReadExt;
-use tokio_util::io::ReaderStream;
 
 use super::{
     counts,
@@ -20,10 +18,8 @@ use crate::{
     extract::{FromParams, Params, Path, Query},
     range::{self, Range},
     state::AppState,
+    storage::Part,
 };
-
-/// Bytes read from disk at a time.
-const CHUNK: usize = 128 * 1024;
 
 /// Which version to download.
 pub struct Which {
@@ -183,18 +179,15 @@ async fn deliver(
     if is_head {
         return respond(status, known, Body::empty());
     }
-    let (opened, _) = app.storage.open(&file.file_path, start).await?.ok_or_else(|| {
+    let part = app.storage.part(&file.file_path, start, length).await?.ok_or_else(|| {
         Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
     })?;
     if counts {
         counts::note_download(app, id.as_str(), &file);
     }
-    let body = if length <= CHUNK as u64 {
-        let mut bytes = Vec::with_capacity(length as usize);
-        opened.take(length).read_to_end(&mut bytes).await?;
-        Body::from(bytes)
-    } else {
-        Body::from_stream(ReaderStream::with_capacity(opened.take(length), CHUNK))
+    let body = match part {
+        Part::Whole(bytes) => Body::from(bytes),
+        Part::Stream(chunks) => Body::from_stream(chunks),
     };
     respond(status, known, body)
 }

@@ -21,8 +21,8 @@ pub use manage::{delete, read_optional_reason, read_reason, set_status};
 pub use model::{PluginId, Status};
 pub use publish::{Outcome, publish};
 pub use queries::{
-    AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin,
-    lock, newest_text, texts, texts_since, totals,
+    AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin, lock,
+    newest_text, texts, texts_since, totals,
 };
 pub use verify::{Finding, Report, Trouble, repair, stray_age, sweep, verify};
 

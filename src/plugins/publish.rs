@@ -156,15 +156,13 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = app.db.begin().await?;
     let is_claim = queries::claim(&mut tx, &manifest, user.id).await?;
-    let plugin = queries::lock(&mut tx, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
-    if !is_claim && !queries::is_owner(&mut tx, &manifest.id, user.id).await? {
-        return Err(Error::with(&codes::NOT_OWNER, &[&manifest.id]));
-    }
-    if plugin.status == Status::Banned {
-        return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
+    if !is_claim {
+        check_owner(&mut tx, user, &manifest.id).await?;
     }
     failpoint::reach("claimed");
-    if let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await? {
+    if !is_claim
+        && let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await?
+    {
         if existing.file_hash != received.hash {
             return Err(queries::exists(&manifest));
         }
@@ -174,6 +172,7 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
         }
         return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
     }
+
     check_dependencies(&mut tx, &manifest).await?;
     let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
     let version = manifest.version.to_string();
@@ -182,8 +181,10 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     let version_id =
         queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
     failpoint::reach("inserted");
-    choose_current(&mut tx, &manifest.id).await?;
-    queries::touch(&mut tx, &manifest.id).await?;
+    if !is_claim {
+        choose_current(&mut tx, &manifest.id).await?;
+        queries::touch(&mut tx, &manifest.id).await?;
+    }
     failpoint::reach("before_commit");
     tx.commit().await?;
     failpoint::reach("after_commit");
@@ -191,6 +192,18 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     app.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user.id, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })
+}
+
+/// Locks a plugin that was there before for one of its owners.
+async fn check_owner(db: &mut PgConnection, user: &CurrentUser, id: &str) -> Result<()> {
+    let plugin = queries::lock(db, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    if !queries::is_owner(db, id, user.id).await? {
+        return Err(Error::with(&codes::NOT_OWNER, &[id]));
+    }
+    if plugin.status == Status::Banned {
+        return Err(Error::with(&codes::PLUGIN_BANNED, &[id]));
+    }
+    Ok(())
 }
 
 async fn inspect(received: Received) -> Result<(Received, Package)> {

@@ -8,11 +8,18 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use rustix::{buffer::spare_capacity, io::pread};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::{PLUGINS, Received, Stored};
+use super::{CHUNK, PLUGINS, Part, Received, Stored};
 use crate::{error::Result, failpoint};
 
+/// Files of at most so many bytes are kept in memory,
+const SMALL: u64 = 64 * 1024;
+/// and of all of them so many bytes.
+const SMALL_IN_ALL: u64 = 8 * 1024 * 1024;
 /// Files named ahead of whoever reads the list.
 const AHEAD: usize = 256;
 
@@ -20,12 +27,16 @@ const AHEAD: usize = 256;
 #[derive(Clone)]
 pub(super) struct Disk {
     root: Arc<Path>,
+    /// Small files in memory, by name.
+    small: moka::sync::Cache<Box<str>, Bytes>,
 }
 
 impl Disk {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join(PLUGINS))?;
-        Ok(Self { root: root.into() })
+        let weigh = |name: &Box<str>, bytes: &Bytes| u32::try_from(128 + name.len() + bytes.len()).unwrap_or(u32::MAX);
+        let small = moka::sync::Cache::builder().max_capacity(SMALL_IN_ALL).weigher(weigh).build();
+        Ok(Self { root: root.into(), small })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -37,22 +48,70 @@ impl Disk {
         let target = self.root.join(name);
         spawn_blocking(move || -> io::Result<()> {
             let folder = target.parent().unwrap_or(Path::new("."));
+            let is_new = !folder.exists();
             fs::create_dir_all(folder)?;
             let file = received.file;
             file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
             failpoint::reach("unsynced");
-            file.as_file().sync_all()?;
-            file.persist(&target).map_err(|e| e.error)?;
+            let file = file.persist(&target).map_err(|e| e.error)?;
             failpoint::reach("renamed");
-            fs::File::open(folder)?.sync_all()?;
-            // Also when the folder was there already: whoever made it may have died before this.
-            if let Some(parent) = folder.parent() {
-                fs::File::open(parent)?.sync_all()?;
-            }
+            // Nobody is told of the name before all three are on disk, so they may get there together:
+            // file systems write what is asked for at the same time in one go.
+            let sync_folder = |folder: &Path| fs::File::open(folder)?.sync_all();
+            let parent = folder.parent().filter(|_| is_new);
+            std::thread::scope(|scope| {
+                let folder = scope.spawn(|| sync_folder(folder));
+                let parent = parent.map(|parent| scope.spawn(|| sync_folder(parent)));
+                let synced = file.sync_all();
+                let folder = folder.join().map_err(|_| io::Error::other("a thread died"))?;
+                let parent =
+                    parent.map_or(Ok(Ok(())), |parent| parent.join()).map_err(|_| io::Error::other("a thread died"))?;
+                synced.and(folder).and(parent)
+            })?;
             Ok(())
         })
         .await??;
         Ok(())
+    }
+
+    /// Reads a part of a file: what fits one chunk at once, the rest as it is asked for.
+    pub(super) async fn part(&self, name: &str, start: u64, length: u64) -> Result<Option<Part>> {
+        let is_small = start == 0 && length <= SMALL;
+        if is_small && let Some(bytes) = self.small.get(name).filter(|bytes| bytes.len() as u64 == length) {
+            return Ok(Some(Part::Whole(bytes)));
+        }
+        let path = self.root.join(name);
+        let first = spawn_blocking(move || -> io::Result<_> {
+            let file = fs::File::open(path)?;
+            let bytes = read_chunk(&file, start, length)?;
+            Ok((file, bytes))
+        });
+        let (file, first) = match first.await? {
+            Ok(opened) => opened,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let read = first.len() as u64;
+        if read == length {
+            if is_small {
+                // Its name holds the hash of its bytes, so it never changes.
+                self.small.insert(name.into(), first.clone());
+            }
+            return Ok(Some(Part::Whole(first)));
+        }
+        let file = Arc::new(file);
+        let rest = stream::try_unfold((start + read, length - read), move |(start, left)| {
+            let file = file.clone();
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let bytes = spawn_blocking(move || read_chunk(&file, start, left)).await??;
+                let read = bytes.len() as u64;
+                Ok(Some((bytes, (start + read, left - read))))
+            }
+        });
+        Ok(Some(Part::Stream(stream::iter([Ok(first)]).chain(rest).boxed())))
     }
 
     pub(super) async fn open_file(&self, name: &str) -> Result<Option<(tokio::fs::File, u64)>> {
@@ -67,6 +126,7 @@ impl Disk {
     }
 
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
+        self.small.invalidate(name);
         match tokio::fs::remove_file(self.root.join(name)).await {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
             _ => Ok(()),
@@ -117,4 +177,18 @@ fn walk(folder: &Path, show: &mut impl FnMut(&Path, &fs::Metadata) -> bool) -> i
         }
     }
     Ok(true)
+}
+
+/// At most a chunk of a file, or what is left of it.
+fn read_chunk(file: &fs::File, start: u64, left: u64) -> io::Result<Bytes> {
+    let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+    let mut bytes = Vec::with_capacity(wanted);
+    while bytes.len() < wanted {
+        let at = start + bytes.len() as u64;
+        if pread(file, spare_capacity(&mut bytes), at)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    bytes.truncate(wanted);
+    Ok(bytes.into())
 }

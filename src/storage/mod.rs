@@ -17,13 +17,14 @@ use std::{
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream, stream::BoxStream};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncSeekExt},
     task::spawn_blocking,
 };
+use tokio_util::io::ReaderStream;
 
 use self::{disk::Disk, s3::S3};
 use crate::{
@@ -51,6 +52,14 @@ pub struct Storage {
 enum Place {
     Disk(Disk),
     S3(Box<S3>),
+}
+
+/// A part of a kept package.
+pub enum Part {
+    /// All of it.
+    Whole(Bytes),
+    /// Chunk by chunk.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
 /// The bytes of a kept package.
@@ -171,6 +180,22 @@ impl Storage {
                 Ok(Some((Box::pin(file), size)))
             }
             Place::S3(bucket) => bucket.read(path, start).await,
+        }
+    }
+
+    /// Reads `length` bytes from `start` on; `None` when the package is not there.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or the bucket does not answer.
+    pub async fn part(&self, path: &str, start: u64, length: u64) -> Result<Option<Part>> {
+        match &self.place {
+            Place::Disk(disk) => disk.part(path, start, length).await,
+            Place::S3(bucket) => {
+                let part = |(reader, _): (Reader, u64)| {
+                    Part::Stream(ReaderStream::with_capacity(reader.take(length), CHUNK).boxed())
+                };
+                Ok(bucket.read(path, start).await?.map(part))
+            }
         }
     }
 

@@ -6,9 +6,9 @@ mod accounts;
 mod app;
 #[path = "../support/client.rs"]
 mod client;
+mod documents;
 mod lifecycle;
 mod lists;
-mod documents;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;

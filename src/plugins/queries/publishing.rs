@@ -16,30 +16,45 @@ pub struct Locked {
     pub current_version: Option<String>,
 }
 
-/// Makes the plugin's row when its id is free, with `owner` as its first owner; true when it did.
+/// Makes the plugin's row when its id is free, this version current and `owner` its first owner; true
+/// when it did.
 pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Result<bool> {
-    let retired =
-        query_scalar!("select 1 as one from retired_ids where id = $1", manifest.id).fetch_optional(&mut *db).await?;
-    if retired.is_some() {
+    // Asked first, because a failed insert would use up a key, and keys are the index of an array.
+    let known = query!(
+        r#"select exists (select from plugins where id = $1) as "is_known!",
+               exists (select from retired_ids where id = $1) as "is_retired!""#,
+        manifest.id
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if known.is_retired {
         return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
     }
-    let known =
-        query_scalar!("select 1 as one from plugins where id = $1", manifest.id).fetch_optional(&mut *db).await?;
-    if known.is_some() {
+    if known.is_known {
         return Ok(false);
     }
     let made = query!(
-        "insert into plugins (id, name, description, author) values ($1, $2, $3, $4) on conflict (id) do nothing",
+        "with plugin as (
+             insert into plugins (id, name, description, author, current_version, min_geektools_version, homepage_url,
+                 repository_url, license)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do nothing returning id)
+         insert into plugin_owners (plugin_id, user_id) select id, $10 from plugin",
         manifest.id,
         manifest.name,
         manifest.description,
-        manifest.author
+        manifest.author,
+        manifest.version.to_string(),
+        manifest.min_geektools_version,
+        manifest.homepage_url,
+        manifest.repository_url,
+        manifest.license,
+        owner
     )
     .execute(&mut *db)
     .await?;
     let is_new = made.rows_affected() == 1;
     if is_new {
-        insert_owner(db, &manifest.id, owner).await?;
+        set_tags(db, manifest).await?;
     }
     Ok(is_new)
 }
@@ -107,9 +122,22 @@ pub struct NewFile<'a> {
 
 /// Inserts a version with its scripts and dependencies; returns its row id.
 pub async fn insert_version(db: &mut PgConnection, manifest: &Manifest, file: NewFile<'_>, user: i64) -> Result<i64> {
+    let scripts = &manifest.scripts;
+    let names: Vec<String> = scripts.iter().map(|s| s.name.clone()).collect();
+    let files: Vec<String> = scripts.iter().map(|s| s.file.clone()).collect();
+    let descriptions: Vec<String> = scripts.iter().map(|s| s.description.clone()).collect();
+    let executables: Vec<bool> = scripts.iter().map(|s| s.executable).collect();
     let version = query_scalar!(
-        "insert into plugin_versions (plugin_id, version, changelog, file_path, file_size, file_hash, manifest, is_stable, uploaded_by)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id",
+        r#"with version as (
+               insert into plugin_versions
+                   (plugin_id, version, changelog, file_path, file_size, file_hash, manifest, is_stable, uploaded_by)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id),
+           scripts as (
+               insert into plugin_scripts (version_id, position, script_name, script_file, description, is_executable)
+               select version.id, s.position, s.name, s.file, s.description, s.executable
+               from version, unnest($10::text[], $11::text[], $12::text[], $13::bool[]) with ordinality
+                   as s (name, file, description, executable, position))
+           select id as "id!" from version"#,
         manifest.id,
         manifest.version.to_string(),
         manifest.changelog,
@@ -118,29 +146,15 @@ pub async fn insert_version(db: &mut PgConnection, manifest: &Manifest, file: Ne
         file.hash,
         Json(manifest) as _,
         manifest.version.pre.is_empty(),
-        user
-    )
-    .fetch_one(&mut *db)
-    .await
-    .map_err(|e| Error::on_constraint(e, "plugin_versions_version_key", || exists(manifest)))?;
-    let scripts = &manifest.scripts;
-    let names: Vec<String> = scripts.iter().map(|s| s.name.clone()).collect();
-    let files: Vec<String> = scripts.iter().map(|s| s.file.clone()).collect();
-    let descriptions: Vec<String> = scripts.iter().map(|s| s.description.clone()).collect();
-    let executables: Vec<bool> = scripts.iter().map(|s| s.executable).collect();
-    query!(
-        "insert into plugin_scripts (version_id, position, script_name, script_file, description, is_executable)
-         select $1, s.position, s.name, s.file, s.description, s.executable
-         from unnest($2::text[], $3::text[], $4::text[], $5::bool[]) with ordinality
-              as s (name, file, description, executable, position)",
-        version,
+        user,
         &names,
         &files,
         &descriptions,
         &executables
     )
-    .execute(&mut *db)
-    .await?;
+    .fetch_one(&mut *db)
+    .await
+    .map_err(|e| Error::on_constraint(e, "plugin_versions_version_key", || exists(manifest)))?;
     if !manifest.dependencies.is_empty() {
         let ids: Vec<String> = manifest.dependencies.iter().map(|d| d.id.clone()).collect();
         let mins: Vec<Option<String>> =
@@ -200,6 +214,13 @@ pub async fn set_current(db: &mut PgConnection, manifest: &Manifest) -> Result<(
     query!("delete from plugin_tags where plugin_id = $1 and tag <> all($2)", manifest.id, &manifest.tags)
         .execute(&mut *db)
         .await?;
+    set_tags(db, manifest).await
+}
+
+async fn set_tags(db: &mut PgConnection, manifest: &Manifest) -> Result<()> {
+    if manifest.tags.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into plugin_tags (plugin_id, position, tag)
          select $1, t.position, t.tag from unnest($2::text[]) with ordinality as t (tag, position)
