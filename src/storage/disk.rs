@@ -80,10 +80,10 @@ impl Disk {
         if is_small && let Some(bytes) = self.small.get(name).filter(|bytes| bytes.len() as u64 == length) {
             return Ok(Some(Part::Whole(bytes)));
         }
-        let path = self.root.join(name);
+        let (path, buffer) = (self.root.join(name), buffer(length));
         let first = spawn_blocking(move || -> io::Result<_> {
             let file = fs::File::open(path)?;
-            let bytes = read_chunk(&file, start, length)?;
+            let bytes = read_chunk(buffer, &file, start)?;
             Ok((file, bytes))
         });
         let (file, first) = match first.await? {
@@ -106,7 +106,8 @@ impl Disk {
                 if left == 0 {
                     return Ok(None);
                 }
-                let bytes = spawn_blocking(move || read_chunk(&file, start, left)).await??;
+                let buffer = buffer(left);
+                let bytes = spawn_blocking(move || read_chunk(buffer, &file, start)).await??;
                 let read = bytes.len() as u64;
                 Ok(Some((bytes, (start + read, left - read))))
             }
@@ -179,16 +180,20 @@ fn walk(folder: &Path, show: &mut impl FnMut(&Path, &fs::Metadata) -> bool) -> i
     Ok(true)
 }
 
-/// At most a chunk of a file, or what is left of it.
-fn read_chunk(file: &fs::File, start: u64, left: u64) -> io::Result<Bytes> {
-    let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-    let mut bytes = Vec::with_capacity(wanted);
-    while bytes.len() < wanted {
-        let at = start + bytes.len() as u64;
-        if pread(file, spare_capacity(&mut bytes), at)? == 0 {
+/// Room for a chunk of what is left. It is made where it will be freed: made in the pool's many
+/// threads, each of them would keep some.
+fn buffer(left: u64) -> Vec<u8> {
+    Vec::with_capacity(usize::try_from(left).unwrap_or(CHUNK).min(CHUNK))
+}
+
+/// Fills the room of a buffer from a file.
+fn read_chunk(mut buffer: Vec<u8>, file: &fs::File, start: u64) -> io::Result<Bytes> {
+    let wanted = buffer.capacity();
+    while buffer.len() < wanted {
+        let at = start + buffer.len() as u64;
+        if pread(file, spare_capacity(&mut buffer), at)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    bytes.truncate(wanted);
-    Ok(bytes.into())
+    Ok(buffer.into())
 }
