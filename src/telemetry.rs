@@ -100,7 +100,7 @@ impl Metrics {
         describe_gauge!("journal_lag_seconds", "Age of the oldest download not yet in the database");
         describe_gauge!("queue_length", "What waits: passwords to be hashed, changes to be read");
         describe_gauge!("requests_in_flight", "Requests being answered now");
-        describe_gauge!("job_last_success_timestamp_seconds", "When a periodic job last succeeded here, by job");
+        describe_gauge!("job_last_success_timestamp_seconds", "When a periodic task last succeeded here");
         describe_gauge!("marketplace_info", "Always 1; the label is the version");
         process::describe();
         describe_gauge!("dependency_up", "Whether a dependency answers: 1 or 0");
@@ -120,7 +120,7 @@ impl Metrics {
     /// Notes that a periodic job has succeeded.
     pub fn done(&self, job: &'static str) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.set("job_last_success_timestamp_seconds", Some(("job", job)), now.as_secs_f64());
+        self.set("job_last_success_timestamp_seconds", Some(("task", job)), now.as_secs_f64());
     }
 
     /// Counts a published version.

@@ -266,6 +266,11 @@ impl Catalogue {
         Some((row.revision, row.text_revision))
     }
 
+    /// Says that what was made from this generation may be outdated: the search index has caught up.
+    pub fn renew(&self) {
+        self.generation.fetch_add(1, atomic::Ordering::Release);
+    }
+
     /// Changes whenever any list may; means nothing in another process.
     pub fn generation(&self) -> u64 {
         self.generation.load(atomic::Ordering::Acquire)

@@ -95,6 +95,8 @@ pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
         Change::Everything => catch_up(app, text).await,
         Change::Plugins(_) => follow(app, text).await,
     };
+    // An answer made between the two changes, of lists and of the index, must not stay.
+    app.catalogue.renew();
     match indexed {
         Err(e) if e.chain().any(|cause| cause.is::<sqlx::Error>()) => Err(e),
         Err(e) => {
@@ -174,6 +176,7 @@ pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyh
     info!(plugins = names.len(), "the search index was made anew");
     app.search.suggestions.replace_all(names.into_iter());
     app.search.is_behind.store(false, Ordering::Relaxed);
+    app.catalogue.renew();
     Ok(())
 }
 

@@ -189,7 +189,7 @@ async fn a_rolling_restart_under_load_loses_no_request(db: PgPool) {
     let ports = [free_port(), free_port()];
     let (one, two) = tokio::join!(stack.start("one", ports[0]), stack.start("two", ports[1]));
     let mut servers = [Some(one), Some(two)];
-    let nginx = Nginx::start(&stack, &ports, |text| text).await;
+    let nginx = Nginx::start(&stack, &ports, |text| text.replace("rate=600r/s", "rate=60000r/s")).await;
     let ada = user(&nginx.client(), "ada").await;
     ada.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
 

@@ -10,7 +10,10 @@ mod bucket;
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod client;
+mod drill;
+mod files;
 mod instances;
+mod monitoring;
 mod nginx;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]

@@ -1,0 +1,103 @@
+//! What stands in one file and must fit what stands in another.
+
+use std::fs;
+
+use marketplace::config::Config;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The settings of `web` in docker-compose.yml, variables replaced as after `scripts/make-env`.
+fn web_settings() -> Vec<(String, String)> {
+    let compose = read("docker-compose.yml");
+    let web = compose.split("\n  web:\n").nth(1).unwrap().split("\n  db:\n").next().unwrap().to_owned();
+    let lines = web.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once(": "));
+    let is_setting = |name: &str| name == name.to_uppercase() && name.len() > 5;
+    pairs.filter(|(name, _)| is_setting(name)).map(|(name, value)| (name.to_owned(), filled(value))).collect()
+}
+
+/// A value with each `${NAME:-default}` replaced by its default, and required ones by a random secret.
+fn filled(value: &str) -> String {
+    let mut text = value.trim_matches('"').to_owned();
+    while let Some(start) = text.find("${") {
+        let end = start + text[start..].find('}').unwrap();
+        let inside = text[start + 2..end].to_owned();
+        let default = match inside.split_once(":?") {
+            Some(("PUBLIC_URL", _)) => "https://plugins.example.org".to_owned(),
+            Some(_) => "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            None => inside.split_once('-').unwrap().1.to_owned(),
+        };
+        text.replace_range(start..=end, &default);
+    }
+    text
+}
+
+#[test]
+fn the_compose_file_sets_what_the_program_knows() {
+    let settings = web_settings();
+    assert!(settings.len() > 10, "{settings:?}");
+    let config = Config::load(None, settings.into_iter(), &[]).unwrap();
+    assert_eq!(config.storage.url, "/srv/packages");
+    assert_eq!(config.storage.accel_redirect, "/_packages/");
+    assert!(config.redis.url.get().unwrap().ends_with("@redis:6379/0"));
+}
+
+#[test]
+fn nginx_and_the_compose_file_agree() {
+    let (compose, nginx, upstream) =
+        (read("docker-compose.yml"), read("nginx.conf"), read("deploy/nginx/upstream.conf"));
+    let config = Config::load(None, web_settings().into_iter(), &[]).unwrap();
+    let idle = upstream.split("keepalive_timeout ").nth(1).unwrap().split('s').next().unwrap();
+    assert!(config.server.drain_seconds > idle.parse().unwrap(), "a closing connection could be used again");
+    let proxy = config.server.trusted_proxies[0].addr().to_string();
+    assert!(compose.contains(&format!("ipv4_address: {proxy}")), "the proxy that is trusted is nginx");
+    assert!(nginx.contains("location /_packages/") && nginx.contains("alias /srv/packages/;"));
+    assert!(compose.contains("packages:/srv/packages:ro"));
+    assert!(upstream.contains("server web:5000 resolve"));
+}
+
+#[test]
+fn no_secret_and_no_sample_of_one_is_shipped() {
+    for file in ["Dockerfile", "docker-compose.yml", "nginx.conf"] {
+        for line in read(file).lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let upper = line.to_uppercase();
+            let names_secret = ["PASSWORD", "SECRET", "ACCESS_KEY"].iter().any(|word| upper.contains(word));
+            let is_reference = line.contains("${") || !line.contains([':', '=']);
+            assert!(!names_secret || is_reference, "{file}: {line}");
+        }
+    }
+    assert!(read(".gitignore").lines().any(|line| line == ".env"));
+    assert!(read(".dockerignore").starts_with('#') && read(".dockerignore").contains("\n*\n"));
+}
+
+#[test]
+fn weak_secrets_are_refused() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let env_file = folder.path().join(".env");
+    let make_env = |argument: &str| {
+        let mut command = std::process::Command::new(format!("{}/scripts/make-env", env!("CARGO_MANIFEST_DIR")));
+        command.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path().join("tls")).arg(argument);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(!make_env("--check").0, "there is none yet");
+    assert!(make_env("https://plugins.example.org").0);
+    assert!(make_env("--check").0);
+    assert!(folder.path().join("tls/fullchain.pem").exists());
+    assert!(make_env("https://other.example.org").1.contains("already"), "an existing one is never replaced");
+    let good = fs::read_to_string(&env_file).unwrap();
+    let secret = good.lines().find_map(|line| line.strip_prefix("JWT_SECRET_KEY=")).unwrap();
+    for (bad, says) in [
+        ("your-secret-key", "shorter"),
+        ("change-me-change-me-change-me-change-me", "sample"),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "repeats"),
+        ("0123456789abcdef/0123456789abcdef@0123", "characters"),
+        ("", "missing"),
+    ] {
+        fs::write(&env_file, good.replace(secret, bad)).unwrap();
+        let (is_fit, said) = make_env("--check");
+        assert!(!is_fit && said.contains(says), "{bad}: {said}");
+    }
+}
