@@ -4,7 +4,7 @@ use time::{Date, OffsetDateTime};
 use tracing::{error, warn};
 
 use super::queries::{self, VersionFile};
-use crate::{error::Result, journal::Segment, state::App};
+use crate::{error::Result, failpoint, journal::Segment, state::App};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
@@ -49,7 +49,9 @@ async fn apply(app: &App, segment: &Segment) -> Result<Vec<String>> {
     let finished = app.journal.finished();
     queries::forget_segments(&mut tx, &finished).await?;
     let ids = queries::add_downloads(&mut tx, &versions, &days, &counts).await?;
+    failpoint::reach("before_counting");
     tx.commit().await?;
+    failpoint::reach("after_counting");
     app.journal.forgotten(&finished);
     Ok(ids)
 }

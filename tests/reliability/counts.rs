@@ -174,3 +174,27 @@ async fn known_versions_are_handed_out_and_counted_while_the_database_is_away(db
     assert_eq!(total, seen.finished.load(Relaxed));
     assert!(slowest < Duration::from_secs(1), "a download waited {slowest:?}");
 }
+
+#[sqlx::test]
+async fn a_kill_around_the_commit_of_counts_neither_loses_nor_doubles_them(db: PgPool) {
+    let home = Home::new(&db);
+    let mut server = home.start().await;
+    let ada = server.user("ada").await;
+    let package = PackageBuilder::new("hello", "1.0.0").build();
+    ada.upload("a.tar.gz", package.clone()).await.expect(201);
+    let seen = Seen::default();
+    for step in ["before_counting", "after_counting"].repeat(2) {
+        server.kill().await;
+        let doomed = home.start_with(&[("MARKETPLACE_FAILPOINT", step)], &[]).await;
+        let anyone = doomed.anyone();
+        for _ in 0..5 {
+            seen.download(&anyone, "/plugins/hello/download", &package).await;
+        }
+        doomed.dies().await;
+        server = home.start().await;
+        let total = counted(&server.anyone(), "hello").await;
+        let (finished, begun) = (seen.finished.load(Relaxed), seen.begun.load(Relaxed));
+        println!("| {step} | {finished} | {total} | {begun} |");
+        assert!((finished..=begun).contains(&total), "{step}: {finished} finished, {total} counted, {begun} begun");
+    }
+}
