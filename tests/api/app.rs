@@ -49,8 +49,7 @@ impl TestApp {
             })
             .await;
         });
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { state, address, folder, http, _jobs: jobs, _stop: stop }
+        Self { state, address, folder, http: http(), _jobs: jobs, _stop: stop }
     }
 
     /// The folder of all the server's files.
@@ -73,10 +72,7 @@ impl TestApp {
 
     /// Signs a user in once more.
     pub(crate) async fn sign_in(&self, username: &str) -> Client {
-        let login = json!({"username": username, "password": "correct horse"});
-        let signed_in = self.anyone().post("/auth/login", login).await.expect(200);
-        let token = signed_in.data()["access_token"].as_str().unwrap().to_owned();
-        Client { token: Some(token), ..self.anyone() }
+        self.anyone().sign_in(username, "correct horse").await
     }
 
     /// A new administrator, signed in.
@@ -91,6 +87,10 @@ impl TestApp {
     }
 }
 
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
 /// Somebody who sends requests, signed in or not.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -100,6 +100,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Somebody without an account, at the address of any server.
+    pub(crate) fn of(url: &str) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        Self { http: http(), base: url.to_owned(), token: None }
+    }
+
+    /// The same person, signed in.
+    pub(crate) async fn sign_in(&self, username: &str, password: &str) -> Self {
+        let login = json!({"username": username, "password": password});
+        let signed_in = self.post("/auth/login", login).await.expect(200);
+        self.with_token(signed_in.data()["access_token"].as_str().unwrap())
+    }
+
     /// The same client with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

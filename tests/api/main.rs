@@ -4,10 +4,17 @@
 
 mod accounts;
 mod app;
+mod client;
+mod command_line;
 mod documents;
+mod examples;
+mod inputs;
+mod openapi;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod plugins;
 mod postgres;
+mod program;
+mod readme;
 mod structure;
