@@ -80,10 +80,10 @@ impl Disk {
         if is_small && let Some(bytes) = self.small.get(name).filter(|bytes| bytes.len() as u64 == length) {
             return Ok(Some(Part::Whole(bytes)));
         }
-        let (path, buffer) = (self.root.join(name), buffer(length));
+        let (path, room) = (self.root.join(name), buffer(length));
         let first = spawn_blocking(move || -> io::Result<_> {
             let file = fs::File::open(path)?;
-            let bytes = read_chunk(buffer, &file, start)?;
+            let bytes = read_chunk(room, &file, start)?;
             Ok((file, bytes))
         });
         let (file, first) = match first.await? {

@@ -78,7 +78,8 @@ fn every_setting_of_config_toml_is_found() {
     let mut wanted = Vec::new();
     names(&toml::from_str(&read("config.toml")).unwrap(), "", &mut wanted);
     let mut found: Vec<String> = settings().into_iter().map(|setting| setting.name).collect();
-    (wanted.sort(), found.sort());
+    wanted.sort();
+    found.sort();
     assert_eq!(found, wanted);
 }
 

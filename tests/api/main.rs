@@ -6,12 +6,19 @@ mod accounts;
 mod app;
 #[path = "../support/client.rs"]
 mod client;
+mod command_line;
 mod documents;
+mod examples;
+mod inputs;
 mod lifecycle;
 mod lists;
+mod openapi;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod plugins;
 mod postgres;
+mod program;
+mod readme;
+mod released_client;
 mod structure;

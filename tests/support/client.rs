@@ -32,9 +32,14 @@ impl Client {
         self.post("/auth/register", json!({"username": username, "email": email, "password": "correct horse"})).await
     }
 
-    /// The same client, signed in.
+    /// The same client, signed in as somebody registered by [`Self::register`].
     pub(crate) async fn sign_in(&self, username: &str) -> Self {
-        let login = json!({"username": username, "password": "correct horse"});
+        self.sign_in_with(username, "correct horse").await
+    }
+
+    /// The same client, signed in.
+    pub(crate) async fn sign_in_with(&self, username: &str, password: &str) -> Self {
+        let login = json!({"username": username, "password": password});
         let signed_in = self.post("/auth/login", login).await.expect(200);
         self.with_token(signed_in.data()["access_token"].as_str().unwrap())
     }

@@ -1,0 +1,340 @@
+//! The OpenAPI document: complete, true to the answers, and shown by a page that needs no other server.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    app::{Answer, Client, TestApp},
+    package_builder::PackageBuilder,
+};
+
+/// Every operation the contract promises.
+const OPERATIONS: &[&str] = &[
+    "POST /auth/register",
+    "POST /auth/login",
+    "POST /auth/refresh",
+    "POST /auth/logout",
+    "GET /auth/me",
+    "PATCH /auth/me",
+    "POST /auth/password",
+    "GET /auth/tokens",
+    "POST /auth/tokens",
+    "DELETE /auth/tokens/{id}",
+    "GET /plugins",
+    "POST /plugins",
+    "POST /plugins/upload",
+    "GET /plugins/{id}",
+    "PATCH /plugins/{id}",
+    "GET /plugins/{id}/download",
+    "GET /plugins/{id}/versions/{version}/download",
+    "GET /plugins/{id}/stats",
+    "GET /plugins/{id}/ratings",
+    "POST /plugins/{id}/ratings",
+    "DELETE /plugins/{id}/ratings",
+    "PUT /plugins/{id}/versions/{version}/yank",
+    "DELETE /plugins/{id}/versions/{version}/yank",
+    "GET /plugins/{id}/owners",
+    "PUT /plugins/{id}/owners/{username}",
+    "DELETE /plugins/{id}/owners/{username}",
+    "POST /search",
+    "GET /search/suggestions",
+    "GET /stats",
+    "GET /tags",
+    "GET /health",
+    "GET /admin/stats",
+    "GET /admin/users",
+    "PATCH /admin/users/{id}",
+    "GET /admin/plugins",
+    "PATCH /admin/plugins/{id}",
+    "DELETE /admin/plugins/{id}",
+    "DELETE /admin/plugins",
+    "DELETE /admin/ratings/{id}",
+    "GET /admin/audit",
+];
+
+async fn document(app: &TestApp) -> Value {
+    let answer = app.anyone().get("//api/openapi.json").await.expect(200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    answer.json()
+}
+
+/// Method, path and operation of everything documented.
+fn operations(document: &Value) -> Vec<(reqwest::Method, String, Value)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.push((method.to_uppercase().parse().unwrap(), path.clone(), operation.clone()));
+        }
+    }
+    all
+}
+
+#[sqlx::test]
+async fn every_route_is_documented(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let document = document(&app).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(document["servers"], json!([{"url": "/api/v1"}]));
+    let documented: BTreeSet<String> =
+        operations(&document).into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let missing: Vec<_> = OPERATIONS.iter().filter(|wanted| !documented.contains(**wanted)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+
+    // Routes of the API are made from their documentation; only these few stand beside it.
+    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/routes.rs")).unwrap();
+    let plain: Vec<&str> = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(plain, ["/health", "/metrics", "/api/openapi.json"]);
+}
+
+#[sqlx::test]
+async fn whoever_must_sign_in_is_told_so_and_nobody_else(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let document = document(&app).await;
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    for (method, path, operation) in operations(&document) {
+        let target = path.replace("{id}", "1abc").replace("{version}", "1.0.0").replace("{username}", "ada");
+        // Numbers where only numbers are taken.
+        let is_number = operation["parameters"].to_string().contains("\"int64\"");
+        let target = if is_number { target.replace("1abc", "1") } else { target };
+        let answer = Answer::of(app.anyone().request(method.clone(), &target)).await;
+        let is_closed = operation["security"].as_array().is_some_and(|wanted| !wanted.is_empty());
+        assert_eq!(answer.status() == 401, is_closed, "{method} {path}: {}", answer.text());
+        assert_ne!(answer.status(), 405, "{method} {path}");
+        assert_ne!(answer.code(), "not_found", "{method} {path} has no route");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.contains_key("4XX") && responses.keys().any(|status| status.starts_with('2')), "{path}");
+        assert!(
+            !operation["tags"].as_array().unwrap().is_empty() && operation["summary"].is_string(),
+            "{method} {path}"
+        );
+        // Every part of the path is described.
+        for part in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            assert!(
+                parameters.iter().any(|p| p["name"] == part && p["in"] == "path" && p["required"] == true),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[sqlx::test]
+async fn every_error_code_is_documented_once(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let document = document(&app).await;
+    let listed = document["components"]["schemas"]["Failure"]["properties"]["code"]["enum"].as_array().unwrap().clone();
+    let listed: Vec<&str> = listed.iter().map(|code| code.as_str().unwrap()).collect();
+    let distinct: BTreeSet<&str> = listed.iter().copied().collect();
+    assert_eq!(distinct.len(), listed.len());
+    let ours = marketplace::codes::ALL.iter().map(|code| code.code);
+    let all: BTreeSet<&str> = ours.chain(marketplace::package::CODES.iter().map(|code| code.code)).collect();
+    assert_eq!(distinct, all);
+}
+
+#[sqlx::test]
+async fn every_reference_leads_somewhere(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let document = document(&app).await;
+    let text = document.to_string();
+    for (at, _) in text.match_indices("\"$ref\":\"") {
+        let target = text[at + 8..].split('"').next().unwrap();
+        assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target}");
+    }
+}
+
+/// Finds where a value breaks a schema; as much of JSON Schema as the document uses.
+fn breaks(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    if let Some(target) = schema["$ref"].as_str() {
+        let schema = document.pointer(target.trim_start_matches('#')).expect("a schema");
+        return breaks(document, schema, value, at);
+    }
+    if let Some(parts) = schema["allOf"].as_array() {
+        // The parts describe one object together.
+        let mut whole = json!({"type": "object", "properties": {}, "required": []});
+        for part in parts {
+            let target = part["$ref"].as_str().map(|target| target.trim_start_matches('#'));
+            let part = target.map_or(part, |target| document.pointer(target).expect("a schema"));
+            for (name, inner) in part["properties"].as_object().into_iter().flatten() {
+                whole["properties"][name] = inner.clone();
+            }
+            whole["required"]
+                .as_array_mut()
+                .unwrap()
+                .extend(part["required"].as_array().into_iter().flatten().cloned());
+        }
+        return breaks(document, &whole, value, at);
+    }
+    for key in ["oneOf", "anyOf"] {
+        if let Some(parts) = schema[key].as_array() {
+            let found: Vec<_> = parts.iter().map(|part| breaks(document, part, value, at)).collect();
+            let is_kept = found.iter().any(Vec::is_empty);
+            return if is_kept { Vec::new() } else { found.into_iter().flatten().collect() };
+        }
+    }
+    let mut found = Vec::new();
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is_kind = |wanted: &Value| wanted == kind || (wanted == "number" && kind == "integer");
+    let fits = match &schema["type"] {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is_kind),
+        wanted => is_kind(wanted),
+    };
+    if !fits {
+        return vec![format!("{at}: {kind} instead of {}", schema["type"])];
+    }
+    if let Some(names) = schema["enum"].as_array()
+        && !names.contains(value)
+    {
+        found.push(format!("{at}: {value} is none of the names"));
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.is_object() && value.get(name).is_none() {
+            found.push(format!("{at}.{name} is missing"));
+        }
+    }
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        match schema["properties"].get(name) {
+            Some(schema) => found.extend(breaks(document, schema, inner, &format!("{at}.{name}"))),
+            None if schema["properties"].is_object() && schema["additionalProperties"].is_null() => {
+                found.push(format!("{at}.{name} is not documented"));
+            }
+            None if schema["additionalProperties"].is_object() => {
+                found.extend(breaks(document, &schema["additionalProperties"], inner, &format!("{at}.{name}")));
+            }
+            None => {}
+        }
+    }
+    for (i, inner) in value.as_array().into_iter().flatten().enumerate().filter(|_| schema["items"].is_object()) {
+        found.extend(breaks(document, &schema["items"], inner, &format!("{at}[{i}]")));
+    }
+    found
+}
+
+#[sqlx::test]
+async fn answers_are_what_the_document_says(db: PgPool) {
+    let app = TestApp::with(db, |config| config.server.public_url = "https://plugins.example.org".into()).await;
+    let document = document(&app).await;
+    let (root, ada) = (app.admin("root").await, app.user("ada").await);
+    ada.publish(&PackageBuilder::new("base", "1.0.0")).await.expect(201);
+    let hello = PackageBuilder::new("hello", "1.0.0").set("tags", json!(["工具"])).set("license", "MIT");
+    let hello =
+        hello.set("dependencies", json!(["base"])).set("changelog", "first").set("homepage_url", "https://example.org");
+    let bob = app.user("bob").await;
+    let spare = app.anyone().post("/auth/login", json!({"username": "bob", "password": "correct horse"})).await;
+    let spare = spare.data()["refresh_token"].clone();
+    let mut seen = BTreeSet::new();
+    let mut check = |method: &str, path: &str, answer: Answer| {
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let response = &operation["responses"][answer.status().to_string()];
+        assert!(response.is_object(), "{method} {path} does not tell of {}: {}", answer.status(), answer.text());
+        let schema = &response["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{method} {path}");
+        let found = breaks(&document, schema, &answer.json(), "answer");
+        assert!(found.is_empty(), "{method} {path}: {found:#?}");
+        seen.insert(format!("{method} {path}"));
+        answer.data()
+    };
+    let account = json!({"username": "eve", "email": "eve@example.org", "password": "correct horse"});
+    check("POST", "/auth/register", app.anyone().post("/auth/register", account).await);
+    let login = json!({"username": "eve", "password": "correct horse"});
+    check("POST", "/auth/login", app.anyone().post("/auth/login", login).await);
+    let renewed = app.anyone().post("/auth/refresh", json!({"refresh_token": spare})).await;
+    let renewed = check("POST", "/auth/refresh", renewed);
+    let logout = app.anyone().post("/auth/logout", json!({"refresh_token": renewed["refresh_token"]})).await;
+    check("POST", "/auth/logout", logout);
+    check("POST", "/plugins", ada.publish(&hello).await);
+    check("POST", "/plugins", ada.publish(&hello).await);
+    let get = async |who: &Client, path: &str| who.get(path).await;
+    check("PATCH", "/auth/me", bob.patch("/auth/me", json!({"display_name": "鲍勃"})).await);
+    let change = json!({"old_password": "correct horse", "new_password": "battery staple"});
+    check("POST", "/auth/password", bob.post("/auth/password", change).await);
+    let token = json!({"name": "ci", "scopes": ["publish", "rate"], "plugin_pattern": "hel*"});
+    let token = check("POST", "/auth/tokens", ada.post("/auth/tokens", token).await);
+    check("GET", "/auth/tokens", get(&ada, "/auth/tokens").await);
+    check("DELETE", "/auth/tokens/{id}", ada.delete(&format!("/auth/tokens/{}", token["id"])).await);
+    check("PUT", "/plugins/{id}/owners/{username}", ada.put("/plugins/hello/owners/bob", json!({})).await);
+    check("DELETE", "/plugins/{id}/owners/{username}", ada.delete("/plugins/hello/owners/bob").await);
+    let rated = json!({"rating": 4, "review": "很好"});
+    let rated = check("POST", "/plugins/{id}/ratings", bob.post("/plugins/hello/ratings", rated).await);
+    app.anyone().get("/plugins/hello/download").await.expect(200);
+    let yank = "/plugins/hello/versions/1.0.0/yank";
+    check("PUT", "/plugins/{id}/versions/{version}/yank", ada.put(yank, json!({"reason": "broken"})).await);
+    check("GET", "/plugins/{id}", get(&ada, "/plugins/hello").await);
+    check("DELETE", "/plugins/{id}/versions/{version}/yank", ada.delete(yank).await);
+    for path in ["/auth/me", "/plugins", "/tags", "/stats", "/health"] {
+        check("GET", path, get(&ada, path).await);
+    }
+    check("GET", "/plugins", get(&ada, "/plugins?search=hello&sort=relevance").await);
+    check("GET", "/search/suggestions", get(&ada, "/search/suggestions?q=he").await);
+    check("POST", "/search", ada.post("/search", json!({"query": "hello"})).await);
+    for part in ["", "/stats", "/ratings", "/owners"] {
+        check("GET", &format!("/plugins/{{id}}{part}"), get(&ada, &format!("/plugins/hello{part}")).await);
+    }
+    let change = json!({"status": "deprecated", "message": "old", "replacement": "base"});
+    check("PATCH", "/plugins/{id}", ada.patch("/plugins/hello", change).await);
+    let id = get(&bob, "/auth/me").await.data()["id"].clone();
+    let change = json!({"role": "user", "is_active": true, "reason": "checked"});
+    check("PATCH", "/admin/users/{id}", root.patch(&format!("/admin/users/{id}"), change).await);
+    let change = json!({"status": "active", "reason": "checked"});
+    check("PATCH", "/admin/plugins/{id}", root.patch("/admin/plugins/hello", change).await);
+    for path in ["/admin/stats", "/admin/users", "/admin/plugins", "/admin/audit"] {
+        check("GET", path, get(&root, path).await);
+    }
+    check("DELETE", "/admin/ratings/{id}", root.delete(&format!("/admin/ratings/{}", rated["id"])).await);
+    bob.post("/plugins/hello/ratings", json!({"rating": 1})).await.expect(200);
+    check("DELETE", "/plugins/{id}/ratings", bob.delete("/plugins/hello/ratings").await);
+    let named =
+        root.request(reqwest::Method::DELETE, "/admin/plugins").json(&json!({"plugin_id": "hello", "reason": "x"}));
+    check("DELETE", "/admin/plugins", Answer::of(named).await);
+    check("DELETE", "/admin/plugins/{id}", root.delete("/admin/plugins/base").await);
+    let unseen: Vec<_> = OPERATIONS
+        .iter()
+        .filter(|operation| !operation.ends_with("download") && !operation.ends_with("upload"))
+        .filter(|operation| !seen.contains(**operation))
+        .collect();
+    assert!(unseen.is_empty(), "{unseen:?}");
+    // A failure is described too.
+    let failure = app.anyone().get("/plugins?page=0").await;
+    let found = breaks(&document, &document["components"]["schemas"]["Failure"], &failure.json(), "failure");
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[sqlx::test]
+async fn the_page_needs_no_other_server(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let get = async |path: &str| app.anyone().get(&format!("/{path}")).await;
+    let moved = get("/api/docs").await;
+    assert!(moved.status() == 200 || moved.header("location").starts_with("/api/docs/"), "{}", moved.text());
+    let page = get("/api/docs/").await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    let html = page.text();
+    let mut assets = 0;
+    for attribute in ["src=\"", "href=\""] {
+        for (at, _) in html.match_indices(attribute) {
+            let target = html[at + attribute.len()..].split('"').next().unwrap();
+            assert!(!target.contains("//"), "{target} is elsewhere");
+            let path = format!("/api/docs/{}", target.trim_start_matches("./"));
+            let asset = get(&path).await.expect(200);
+            assert!(!asset.bytes.is_empty(), "{path}");
+            if path.ends_with(".css") {
+                assert!(!asset.text().contains("url(http") && !asset.text().contains("@import"), "{path}");
+            }
+            assets += 1;
+        }
+    }
+    assert!(assets >= 4, "{html}");
+    let start = get("/api/docs/swagger-initializer.js").await.expect(200).text();
+    assert!(start.contains("/api/openapi.json"), "{start}");
+    assert!(!start.contains("http://") && !start.contains("https://"), "{start}");
+}
