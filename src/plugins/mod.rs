@@ -16,13 +16,17 @@ pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::{Files, origin};
 pub use list::{Items, PluginList, fill_page};
-pub use manage::{delete, read_reason, set_status};
-pub use model::{PluginId, Status};
-pub use publish::{Outcome, publish};
-pub use queries::{
-    AdminRow, RatingChange, Text, Totals, all_texts, apply_rating, forget_old_segments, list_for_admin,
-    lock, newest_text, texts, texts_since, totals,
+pub use manage::{
+    StatusChange, change_own_status, delete, delete_owner, insert_owner, read_reason, set_status, set_yanked,
 };
+pub use model::{DependencyItem, Owner, PluginDetail, PluginId, PluginItem, ScriptItem, Status, VersionItem};
+pub use publish::{Outcome, broken, inspect, publish, receive_file};
+pub use queries::{
+    AdminRow, OwnPlugin, RatingChange, Release, Text, Totals, addresses, all_texts, apply_rating, dependents,
+    forget_old_segments, list_for_admin, lock, newest_releases, newest_text, owned_by, texts, texts_since, totals,
+    trending,
+};
+pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 
 use axum::extract::DefaultBodyLimit;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Fault, OrRefuse, Refusal, Result},
     i18n::{Lang, Text},
     package::{self, MAX_COMPRESSED, Manifest, Package},
-    state::AppState,
+    state::{App, AppState},
     storage::Received,
 };
 
@@ -120,7 +120,11 @@ async fn receive(app: &AppState, request: Request) -> Result<Received> {
     received.or_refuse(&codes::FILE_MISSING)
 }
 
-async fn receive_file(app: &AppState, field: Field<'_>) -> Result<Received> {
+/// Streams one file field of a form into the store's incoming folder.
+///
+/// # Errors
+/// 400 when it is no `.tar.gz`, 413 when it is too large.
+pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
     match field.file_name() {
         Some(name) if !name.is_empty() => {
             if !name.to_ascii_lowercase().ends_with(".tar.gz") {
@@ -132,7 +136,8 @@ async fn receive_file(app: &AppState, field: Field<'_>) -> Result<Received> {
     app.storage.receive(MAX_COMPRESSED, field.map(|chunk| chunk.map_err(broken))).await
 }
 
-fn broken(error: axum::extract::multipart::MultipartError) -> Error {
+/// What a form that cannot be read to its end is answered with.
+pub fn broken(error: axum::extract::multipart::MultipartError) -> Error {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::PACKAGE_TOO_LARGE),
         _ => Error::new(&codes::INVALID_MULTIPART),
@@ -143,7 +148,7 @@ fn broken(error: axum::extract::multipart::MultipartError) -> Error {
 ///
 /// # Errors
 /// Everything that can be wrong with the package, its owner or its version.
-pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
+pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Result<Outcome> {
     let (received, package) = inspect(received).await?;
     let manifest = package.manifest;
     user.allows(Scope::Publish, &manifest.id)?;
@@ -177,7 +182,11 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     Ok(Outcome { version_id, manifest, is_new: true })
 }
 
-async fn inspect(received: Received) -> Result<(Received, Package)> {
+/// Reads a received package.
+///
+/// # Errors
+/// 400 naming every fault of the package.
+pub async fn inspect(received: Received) -> Result<(Received, Package)> {
     let (received, inspected) = spawn_blocking(move || {
         let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
         (received, inspected)
