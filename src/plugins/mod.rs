@@ -1,9 +1,12 @@
 //! Plugins: publishing them, listing and showing them, handing them out, counting, looking after them.
 
 mod catalogue;
+mod compare;
+mod contents;
 mod counts;
 mod details;
 mod download;
+mod files;
 mod list;
 mod manage;
 mod model;
@@ -12,6 +15,8 @@ mod queries;
 mod stats;
 
 pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity, refresh};
+pub use compare::{Change, Comparison, FileChange, Line, compare};
+pub use contents::{Contents, MAX_SHOWN, StoredFile, find_version, read as read_contents, read_file};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::{Files, origin};
@@ -39,6 +44,9 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(details::details, manage::change_status))
         .routes(routes!(download::download))
         .routes(routes!(download::download_version))
+        .routes(routes!(files::list_files))
+        .routes(routes!(files::show_file))
+        .routes(routes!(compare::compare_versions))
         .routes(routes!(stats::plugin_stats))
         .routes(routes!(stats::marketplace_stats))
         .routes(routes!(list::tags))
