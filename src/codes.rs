@@ -45,6 +45,7 @@ codes! {
     BODY_INTERRUPTED BAD_REQUEST "body_interrupted": "请求体在传输中断开" / "The body ended early"; "重新发送" / "Send it again"
     REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout": "请求超时" / "The request took too long"; "稍后重试" / "Try again later"
     RATE_LIMITED TOO_MANY_REQUESTS "rate_limited": "请求过于频繁，请 {0} 秒后再试" / "Too many requests; try again in {0} seconds"; "等待 Retry-After 指定的秒数" / "Wait as long as Retry-After says"
+    FORM_EXPIRED FORBIDDEN "form_expired": "表单已失效，请返回并刷新页面后重试" / "This form is no longer valid; go back, reload the page and try again"; "刷新页面后重新提交" / "Reload the page and send the form again"
     UNAVAILABLE SERVICE_UNAVAILABLE "unavailable": "服务暂时不可用，请稍后再试" / "The service is briefly unavailable; try again"; "等待 Retry-After 指定的秒数后重试" / "Try again after the time in Retry-After"
     STORAGE_FULL INSUFFICIENT_STORAGE "storage_full": "服务器存储空间已满" / "The server's disk is full"; "请联系管理员" / "Tell the operator"
     INTERNAL INTERNAL_SERVER_ERROR "internal_error": "服务器内部错误" / "Something went wrong in the server"; "请附上 request_id 报告此问题" / "Report it with the request_id"

@@ -285,6 +285,11 @@ impl Params {
         Ok(Self { pairs, faults: Vec::new() })
     }
 
+    /// All parameters in their order.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
+    }
+
     /// Notes a fault of a parameter.
     pub fn fault(&mut self, field: &str, zh: impl Into<String>, en: impl Into<String>) {
         self.faults.push(Fault { field: field.to_owned(), text: Text::new(zh, en) });

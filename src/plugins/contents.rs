@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     package::{MAX_ENTRIES, MAX_UNPACKED},
     state::App,
+    storage::Received,
 };
 
 /// The most bytes of one file that are shown; the rest is for those who download the package.
@@ -109,6 +110,21 @@ pub async fn read_file(app: &App, version: &VersionFile, path: &str) -> Result<S
     }
     let contents = unpack(app, version, Some(path.to_owned())).await?;
     contents.file(path).cloned().ok_or_else(|| Error::new(&codes::PACKAGED_FILE_NOT_FOUND))
+}
+
+/// What is inside a package that has only just arrived.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn read_received(received: Received) -> Result<(Received, Contents)> {
+    let permit = PERMITS.acquire().await.map_err(|e| Error::Internal(e.into()))?;
+    let (received, files) = spawn_blocking(move || {
+        let files = received.open().and_then(|file| walk(io::BufReader::new(file), None));
+        (received, files)
+    })
+    .await?;
+    drop(permit);
+    Ok((received, Contents { files: files? }))
 }
 
 async fn unpack(app: &App, version: &VersionFile, only: Option<String>) -> Result<Contents> {

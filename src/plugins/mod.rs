@@ -16,7 +16,7 @@ mod stats;
 
 pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity, refresh};
 pub use compare::{Change, Comparison, FileChange, Line, compare};
-pub use contents::{Contents, MAX_SHOWN, StoredFile, find_version, read as read_contents, read_file};
+pub use contents::{Contents, StoredFile, find_version, read as read_contents, read_file, read_received};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::{Files, origin};
@@ -25,7 +25,7 @@ pub use manage::{
     StatusChange, change_own_status, delete, delete_owner, insert_owner, read_reason, set_status, set_yanked,
 };
 pub use model::{DependencyItem, Owner, PluginDetail, PluginId, PluginItem, ScriptItem, Status, VersionItem};
-pub use publish::{Outcome, broken, inspect, publish, receive_file};
+pub use publish::{Outcome, broken, inspect, publish, receive_file, rehearse};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Release, Text, Totals, addresses, all_texts, apply_rating, dependents,
     forget_old_segments, list_for_admin, lock, newest_releases, newest_text, owned_by, texts, texts_since, totals,

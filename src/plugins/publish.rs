@@ -153,21 +153,9 @@ pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Resul
     let manifest = package.manifest;
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = app.db.begin().await?;
-    let is_claim = queries::claim(&mut tx, &manifest, user.id).await?;
-    let plugin = queries::lock(&mut tx, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
-    if !is_claim && !queries::is_owner(&mut tx, &manifest.id, user.id).await? {
-        return Err(Error::with(&codes::NOT_OWNER, &[&manifest.id]));
-    }
-    if plugin.status == Status::Banned {
-        return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
-    }
-    if let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await? {
-        if existing.file_hash != received.hash {
-            return Err(queries::exists(&manifest));
-        }
+    if let Some(existing) = admit(&mut tx, user, &manifest, &received.hash).await? {
         return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
     }
-    check_dependencies(&mut tx, &manifest).await?;
     let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
     let version = manifest.version.to_string();
     let path = app.storage.keep(received, &manifest.id, &version).await?;
@@ -180,6 +168,44 @@ pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Resul
     app.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user.id, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })
+}
+
+/// Claims or locks the plugin and checks everything that does not depend on the package's bytes alone;
+/// returns the version when these very bytes are published already.
+async fn admit(
+    db: &mut PgConnection,
+    user: &CurrentUser,
+    manifest: &Manifest,
+    hash: &str,
+) -> Result<Option<queries::Existing>> {
+    let is_claim = queries::claim(&mut *db, manifest, user.id).await?;
+    let plugin = queries::lock(&mut *db, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    if !is_claim && !queries::is_owner(&mut *db, &manifest.id, user.id).await? {
+        return Err(Error::with(&codes::NOT_OWNER, &[&manifest.id]));
+    }
+    if plugin.status == Status::Banned {
+        return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
+    }
+    if let Some(existing) = queries::find_version(&mut *db, &manifest.id, &manifest.version.to_string()).await? {
+        if existing.file_hash != hash {
+            return Err(queries::exists(manifest));
+        }
+        return Ok(Some(existing));
+    }
+    check_dependencies(db, manifest).await?;
+    Ok(None)
+}
+
+/// Whether a package could be published now, and would be new; changes nothing.
+///
+/// # Errors
+/// Those of publishing.
+pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
+    user.allows(Scope::Publish, &manifest.id)?;
+    let mut tx = app.db.begin().await?;
+    let existing = admit(&mut tx, user, manifest, hash).await?;
+    tx.rollback().await?;
+    Ok(existing.is_none())
 }
 
 /// Reads a received package.

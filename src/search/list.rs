@@ -36,6 +36,14 @@ pub struct Wanted {
     pub page: Page,
 }
 
+impl Wanted {
+    /// The best matches for some words.
+    pub fn words(words: &str, limit: u32) -> Self {
+        let page = Page { page: 1, limit };
+        Self { words: Some(words.to_owned()), filter: Filter::default(), sort: None, order: None, page }
+    }
+}
+
 impl FromParams for Wanted {
     fn from_params(params: &mut Params) -> Self {
         let tags = params.all("tag");

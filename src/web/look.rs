@@ -1,0 +1,316 @@
+//! What every page needs to know of its request, and who is looking at it.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{assets, cookies, icons};
+use crate::{
+    accounts::{self, CurrentUser, SessionUser},
+    codes,
+    error::{Error, Result},
+    extract::Params,
+    i18n::Lang,
+    state::{App, AppState},
+    token::random_hex,
+};
+
+/// The frame of a page: language, viewer, addresses.
+pub(super) struct Look {
+    pub lang: Lang,
+    pub viewer: Option<Viewer>,
+    /// Goes into every form.
+    pub form_token: String,
+    /// The path of this page.
+    pub path: String,
+    /// Its query without the language and the notice.
+    pub query: String,
+    /// Where this site is, without a trailing slash.
+    pub base: String,
+    /// What was just done.
+    pub notice: Option<&'static str>,
+    /// A visitor's secret to be set as a cookie with this answer.
+    visitor: Option<String>,
+    is_secure: bool,
+}
+
+/// Who is looking.
+pub(super) struct Viewer {
+    pub username: String,
+    pub is_admin: bool,
+}
+
+impl Look {
+    /// The text of the page's language.
+    pub fn t<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
+        self.lang.pick(zh, en)
+    }
+
+    /// The page's language for `lang=""`.
+    pub fn code(&self) -> &'static str {
+        self.lang.pick("zh-CN", "en")
+    }
+
+    /// This page in the other language.
+    pub fn other_lang(&self) -> String {
+        let sign = if self.query.is_empty() { "" } else { "&" };
+        format!("{}?{}{sign}lang={}", self.path, self.query, self.lang.pick("en", "zh"))
+    }
+
+    /// Another page of this list.
+    pub fn at(&self, page: impl std::fmt::Display) -> String {
+        let query = without(&self.query, &["page="]);
+        let sign = if query.is_empty() { "" } else { "&" };
+        format!("{}?{query}{sign}page={page}", self.path)
+    }
+
+    /// The address of an asset, with its hash so that it can be kept for ever.
+    pub fn asset(&self, name: &str) -> String {
+        assets::address(name)
+    }
+
+    /// An icon, as SVG.
+    pub fn icon(&self, name: &str) -> &'static str {
+        icons::icon(name)
+    }
+
+    /// Whether this page or one below it is shown.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.path == path || self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The frame without knowing the viewer, which needs the database.
+    pub fn bare(app: &App, parts: &Parts) -> Self {
+        let is_secure = cookies::is_secure(app, parts);
+        let query = parts.uri.query().unwrap_or_default();
+        Self {
+            lang: lang_of(parts),
+            viewer: None,
+            form_token: cookies::form_token(&parts.headers).unwrap_or_default(),
+            path: parts.uri.path().to_owned(),
+            query: without(query, &["lang=", "done="]),
+            base: base(app, &parts.headers, is_secure),
+            notice: None,
+            visitor: None,
+            is_secure,
+        }
+    }
+
+    /// Makes sure that forms of this page can be sent, also by somebody without a session.
+    pub fn with_forms(mut self) -> Self {
+        if self.form_token.is_empty() {
+            let secret = random_hex(16);
+            self.form_token = cookies::token_of(&secret);
+            self.visitor = Some(secret);
+        }
+        self
+    }
+
+    /// Adds a cookie that belongs to this browser.
+    pub fn cookie(&self, name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
+        cookies::set(name, value, seconds, self.is_secure)
+    }
+
+    /// The page as an answer.
+    pub fn show(&self, page: &impl Template) -> Result<Response> {
+        self.show_with(StatusCode::OK, page)
+    }
+
+    /// The page as an answer with a status.
+    pub fn show_with(&self, status: StatusCode, page: &impl Template) -> Result<Response> {
+        let html = page.render().map_err(anyhow::Error::from)?;
+        let mut response = (status, Html(html)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.code()));
+        if let Some(cookie) = self.visitor.as_ref().and_then(|secret| self.cookie(cookies::VISITOR, secret, 86_400)) {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+}
+
+/// The language: chosen in the address, kept in the cookie, or what the browser prefers.
+pub(super) fn lang_of(parts: &Parts) -> Lang {
+    let named = |name: &str| match name {
+        "zh" => Some(Lang::Zh),
+        "en" => Some(Lang::En),
+        _ => None,
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    let asked = query.split('&').filter_map(|pair| pair.strip_prefix("lang=")).find_map(named);
+    asked
+        .or_else(|| cookies::read(&parts.headers, cookies::LANG).and_then(named))
+        .unwrap_or_else(|| Lang::of(&parts.headers))
+}
+
+fn without(query: &str, prefixes: &[&str]) -> String {
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !prefixes.iter().any(|p| pair.starts_with(p)));
+    kept.collect::<Vec<_>>().join("&")
+}
+
+/// Where the site is: as configured, else as the browser calls it.
+fn base(app: &App, headers: &HeaderMap, is_secure: bool) -> String {
+    match app.config.public_url() {
+        "" => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+            let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:[]-".contains(&b));
+            let scheme = if is_secure { "https" } else { "http" };
+            format!("{scheme}://{}", if is_plain { host } else { "localhost" })
+        }
+        url => url.to_owned(),
+    }
+}
+
+/// What a page says after something was done, by the code in its address.
+fn notice(lang: Lang, code: &str) -> Option<&'static str> {
+    Some(match code {
+        "published" => lang.pick("发布成功，插件已上线。", "Published. The plugin is live."),
+        "same" => {
+            lang.pick("这个版本先前已经发布，内容完全相同。", "This version was published before, byte for byte.")
+        }
+        "reviewed" => lang.pick("评价已保存。", "Your review is saved."),
+        "unreviewed" => lang.pick("评价已删除。", "Your review is deleted."),
+        "registered" => lang.pick("注册成功，欢迎加入。", "Your account is ready. Welcome."),
+        "saved" => lang.pick("已保存。", "Saved."),
+        "password" => {
+            lang.pick("密码已修改，其他会话均已退出。", "Password changed; all other sessions are signed out.")
+        }
+        "ended" => lang.pick("会话已结束。", "The session is over."),
+        "revoked" => lang.pick("令牌已删除。", "The token is deleted."),
+        "yanked" => lang.pick("版本已撤回。", "The version is yanked."),
+        "unyanked" => lang.pick("版本已恢复。", "The version is back."),
+        "deleted" => lang.pick("已删除。", "Deleted."),
+        _ => return None,
+    })
+}
+
+/// Anybody, signed in or not.
+pub(super) struct Visitor {
+    pub look: Look,
+    pub session: Option<SessionUser>,
+}
+
+impl Visitor {
+    /// The user, when signed in.
+    pub fn user(&self) -> Option<&CurrentUser> {
+        self.session.as_ref().map(|session| &session.user)
+    }
+
+    async fn of(parts: &Parts, app: &App) -> Result<Self> {
+        let mut look = Look::bare(app, parts);
+        let session = match cookies::read(&parts.headers, cookies::SESSION) {
+            Some(token) => accounts::find_session_user(app, token).await?,
+            None => None,
+        };
+        look.viewer = session
+            .as_ref()
+            .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin });
+        let done = Params::parse(parts.uri.query().unwrap_or_default()).ok();
+        look.notice = done.as_ref().and_then(|params| notice(look.lang, params.text(&["done"])?));
+        Ok(Self { look, session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        Self::of(parts, &AppState::from_ref(state)).await
+    }
+}
+
+/// Somebody signed in; others are sent to sign in and come back.
+pub(super) struct Member {
+    pub look: Look,
+    pub session: SessionUser,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Member
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let visitor = Visitor::of(parts, &AppState::from_ref(state)).await.map_err(IntoResponse::into_response)?;
+        let Visitor { look, session } = visitor;
+        match session {
+            Some(session) => Ok(Self { look, session }),
+            None => {
+                let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+                let next = utf8_percent_encode(target, NON_ALPHANUMERIC);
+                Err(Redirect::to(&format!("/login?next={next}")).into_response())
+            }
+        }
+    }
+}
+
+/// An administrator.
+pub(super) struct Boss {
+    pub look: Look,
+    pub admin: CurrentUser,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Boss
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Member { look, session } = Member::from_request_parts(parts, state).await?;
+        if !session.user.is_admin {
+            return Err(Error::new(&codes::FORBIDDEN).into_response());
+        }
+        Ok(Self { look, admin: session.user })
+    }
+}
+
+/// The frame alone, for what is the same for everybody.
+impl<S: Send + Sync> FromRequestParts<S> for Look
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self::bare(&AppState::from_ref(state), parts))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A frame in English for somebody unknown.
+    pub(in crate::web) fn look() -> Look {
+        Look {
+            lang: Lang::En,
+            viewer: None,
+            form_token: String::new(),
+            path: "/plugins".into(),
+            query: "q=a".into(),
+            base: "https://plugins.example.org".into(),
+            notice: None,
+            visitor: None,
+            is_secure: true,
+        }
+    }
+
+    #[test]
+    fn the_other_language_keeps_the_rest_of_the_address() {
+        assert_eq!(look().other_lang(), "/plugins?q=a&lang=zh");
+        assert_eq!(without("lang=en&q=a&done=x", &["lang=", "done="]), "q=a");
+    }
+}
