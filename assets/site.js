@@ -15,13 +15,16 @@
       button.className = "copy-button";
       button.innerHTML = copyIcon;
       const label = document.createElement("span");
+      label.className = "hidden";
       label.setAttribute("role", "status");
-      label.textContent = t("复制", "Copy");
       button.append(label);
+      const say = (text) => { label.textContent = text; button.title = text; };
+      say(t("复制", "Copy"));
       button.addEventListener("click", async () => {
         await navigator.clipboard.writeText(box.querySelector("code").textContent);
-        label.textContent = t("已复制", "Copied");
-        setTimeout(() => { label.textContent = t("复制", "Copy"); }, 2000);
+        button.classList.add("done");
+        say(t("已复制", "Copied"));
+        setTimeout(() => { button.classList.remove("done"); say(t("复制", "Copy")); }, 2000);
       });
       box.append(button);
     }

@@ -68,7 +68,7 @@ fn short(lang: Lang, number: i64) -> String {
         (Lang::Zh, 10_000..) => tenths(10_000, " 万"),
         (Lang::En, 1_000_000..) => tenths(1_000_000, "M"),
         (Lang::En, 1_000..) => tenths(1_000, "k"),
-        _ => number.to_string(),
+        _ => separated(number),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([separated(7), separated(1234), separated(1_234_567)], ["7", "1,234", "1,234,567"]);
-        assert_eq!([short(Lang::Zh, 9_999), short(Lang::Zh, 12_345)], ["9999", "1.2 万"]);
+        assert_eq!([short(Lang::Zh, 9_999), short(Lang::Zh, 12_345)], ["9,999", "1.2 万"]);
         assert_eq!([short(Lang::En, 999), short(Lang::En, 2_000), short(Lang::En, 45_678)], ["999", "2k", "46k"]);
         assert_eq!([bytes_text(12), bytes_text(1536), bytes_text(5 << 30)], ["12 B", "1.5 KiB", "5.0 GiB"]);
     }

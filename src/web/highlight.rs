@@ -100,7 +100,20 @@ pub(super) fn lines(path: &str, text: &str, anchor: &str) -> String {
 /// Cuts the text into tokens with the class of each; together they are the text.
 fn scan<'a>(text: &'a str, language: &Language) -> Vec<(&'static str, &'a str)> {
     let (mut tokens, mut at, mut plain) = (Vec::new(), 0, 0);
+    let mut heredoc: Option<String> = None;
     while at < text.len() {
+        if language.has_dollar && heredoc.is_none() {
+            heredoc = heredoc_end(&text[at..]);
+        }
+        if text[..at].ends_with('\n')
+            && let Some(end) = heredoc.take()
+        {
+            let length = heredoc_length(&text[at..], &end);
+            tokens.push(("", &text[plain..at]));
+            tokens.push(("s", &text[at..at + length]));
+            (at, plain) = (at + length, at + length);
+            continue;
+        }
         let rest = &text[at..];
         let before = text[..at].chars().next_back();
         let length = match token(rest, before, language) {
@@ -124,6 +137,26 @@ fn scan<'a>(text: &'a str, language: &Language) -> Vec<(&'static str, &'a str)> 
         tokens.push(("", &text[plain..]));
     }
     tokens
+}
+
+/// The word that ends the text which begins on the next line, when a here-document is announced.
+fn heredoc_end(rest: &str) -> Option<String> {
+    let announced = rest.strip_prefix("<<")?.trim_start_matches('-').trim_start_matches(' ');
+    let word = announced.trim_start_matches(['\'', '"', '\\']);
+    let end = &word[..self::word(word)];
+    (!end.is_empty() && !rest.starts_with("<<<")).then(|| end.to_owned())
+}
+
+/// Up to and with the line that holds nothing but the word.
+fn heredoc_length(rest: &str, end: &str) -> usize {
+    let mut length = 0;
+    for line in rest.split_inclusive('\n') {
+        length += line.len();
+        if line.trim() == end {
+            break;
+        }
+    }
+    length
 }
 
 /// The token a text begins with, unless it is plain.
@@ -198,8 +231,29 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_in_a_here_document_colours_nothing_behind_it() {
+        let html = lines("a.sh", "cat <<'END'\nit's\nEND\nif true; then\n", "L");
+        assert!(html.contains(r#"<span class="k">if</span>"#), "{html}");
+        assert!(html.contains(r#"<span class="s">it&#39;s</span>"#), "{html}");
+    }
+
+    #[test]
     fn no_character_is_lost_or_left_unescaped() {
-        for text in ["a <b> '", "\"", "$", "${", "界$界\n\"<", "#", "x\r\ny", "", "\n", "if=1 a#b '\\''"] {
+        for text in [
+            "a <b> '",
+            "\"",
+            "$",
+            "${",
+            "界$界\n\"<",
+            "#",
+            "x\r\ny",
+            "",
+            "\n",
+            "if=1 a#b '\\''",
+            "cat <<X\na",
+            "<<",
+            "a <<-'界'\n界\n$",
+        ] {
             for path in ["a.sh", "a.py", "a.json", "a.md", "a"] {
                 let html = lines(path, text, "L");
                 let mut plain = String::new();
