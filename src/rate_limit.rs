@@ -60,8 +60,11 @@ impl Kind {
     pub fn of_page(method: &Method, path: &str, query: &str) -> Option<Self> {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         Some(match path {
-            "/health" | "/metrics" => return None,
-            path if path.starts_with("/assets/") || path.starts_with("/api/") => return None,
+            // What machines fetch, and packages under the addresses of a CDN, count elsewhere or not at all.
+            path if ["/health", "/metrics", "/assets/", "/api/"].iter().any(|start| path.starts_with(start)) => {
+                return None;
+            }
+            path if path.ends_with(".tar.gz") => return None,
             "/login" if !reads => return None,
             "/register" if !reads => Self::Register,
             "/publish" | "/publish/check" if !reads => Self::Publish,

@@ -13,6 +13,7 @@ use flate2::read::GzDecoder;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio_util::io::SyncIoBridge;
 
 use super::{
     model::PluginId,
@@ -130,9 +131,9 @@ pub async fn read_received(received: Received) -> Result<(Received, Contents)> {
 async fn unpack(app: &App, version: &VersionFile, only: Option<String>) -> Result<Contents> {
     let missing = || Error::Unavailable(anyhow!("the package {} is missing from the store", version.file_path));
     let permit = PERMITS.acquire().await.map_err(|e| Error::Internal(e.into()))?;
-    let (file, _) = app.storage.open(&version.file_path).await?.ok_or_else(missing)?;
-    let file = file.into_std().await;
-    let files = spawn_blocking(move || walk(io::BufReader::new(file), only.as_deref())).await??;
+    let (package, _) = app.storage.open(&version.file_path, 0).await?.ok_or_else(missing)?;
+    let package = SyncIoBridge::new(package);
+    let files = spawn_blocking(move || walk(io::BufReader::new(package), only.as_deref())).await??;
     drop(permit);
     Ok(Contents { files })
 }

@@ -45,7 +45,10 @@ pub(super) async fn badge(
         "downloads" => (page.t("下载", "downloads"), page.short(&plugin.downloads)),
         "rating" if plugin.rating_count == 0 => (page.t("评分", "rating"), "—".to_owned()),
         "rating" => (page.t("评分", "rating"), format!("★ {:.1}", plugin.rating)),
-        _ => ("geektools", plugin.current_version.map_or_else(|| "—".to_owned(), |version| format!("v{version}"))),
+        _ => (
+            "geektools",
+            plugin.current_version.as_ref().map_or_else(|| "—".to_owned(), |version| format!("v{version}")),
+        ),
     };
     let (label_width, value_width) = (width(label), width(&value));
     let badge = Badge { label: label.to_owned(), value, label_width, value_width };

@@ -1,7 +1,9 @@
 //! Lists and searches as pages; everything a page shows is in its address.
 
+use std::sync::Arc;
+
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::look::{Look, Visitor};
@@ -11,7 +13,7 @@ use crate::{
     page::{Page, Pagination},
     plugins::{Filter, Order, PluginItem, Sort, StatusFilter},
     search::{self, Wanted},
-    state::AppState,
+    state::{App, AppState},
 };
 
 /// Entries of a page.
@@ -113,7 +115,7 @@ struct Browse {
     asked: Asked,
     words: String,
     sort: &'static str,
-    plugins: Vec<PluginItem>,
+    plugins: Vec<Arc<PluginItem>>,
     pagination: Pagination,
     steps: Vec<u32>,
     tags: Vec<(String, usize)>,
@@ -125,9 +127,14 @@ pub(super) async fn browse(
     State(app): State<AppState>,
     visitor: Visitor,
     Query(asked): Query<Asked>,
+    headers: HeaderMap,
 ) -> Result<Response> {
+    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor.look, asked)).await
+}
+
+async fn make(app: &App, page: Look, asked: Asked) -> Result<Browse> {
     let wanted = asked.wanted();
-    let found = search::find(&app, &wanted).await?;
+    let found = search::find(app, &wanted).await?;
     let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
     let sort = wanted.sort.unwrap_or(default);
     let sort = Sort::NAMES.iter().find(|(_, known)| *known == sort).map_or("", |(name, _)| *name);
@@ -139,8 +146,8 @@ pub(super) async fn browse(
         }
     }
     let filters = ["author", "rating", "runs_on", "status"];
-    let page = Browse {
-        page: visitor.look,
+    Ok(Browse {
+        page,
         words: asked.get("q").trim().to_owned(),
         sort,
         plugins: found.plugins,
@@ -149,8 +156,7 @@ pub(super) async fn browse(
         tags,
         active_filters: filters.iter().filter(|name| !asked.get(name).is_empty()).count() + asked.tags().len(),
         asked,
-    };
-    page.page.show(&page)
+    })
 }
 
 #[derive(Template)]
@@ -161,9 +167,9 @@ struct Tags {
 }
 
 /// Shows all tags.
-pub(super) async fn tags(State(app): State<AppState>, visitor: Visitor) -> Result<Response> {
-    let page = Tags { page: visitor.look, tags: app.catalogue.tags() };
-    page.page.show(&page)
+pub(super) async fn tags(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
+    let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: app.catalogue.tags() });
+    visitor.show_shared(&app, &headers, make).await
 }
 
 #[cfg(test)]

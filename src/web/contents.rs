@@ -1,5 +1,7 @@
 //! Files of a version and differences between two, as pages.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -33,8 +35,8 @@ pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
 #[template(path = "files.html")]
 struct Files<'a> {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
+    header: Header,
+    plugin: Arc<PluginDetail>,
     version: &'a str,
     files: &'a [StoredFile],
     size: u64,
@@ -49,7 +51,7 @@ struct Shown {
     hash: String,
     code: String,
     /// A Markdown file as HTML.
-    rendered: Option<std::sync::Arc<str>>,
+    rendered: Option<Arc<str>>,
     is_cut: bool,
 }
 
@@ -67,7 +69,7 @@ impl Files<'_> {
 pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Redirect> {
     let plugin = plugin::find(&app, &id).await?;
     let newest = plugin.versions.first().map(|item| item.version.clone());
-    let version = plugin.current_version.or(newest).or_refuse(&codes::VERSION_NOT_FOUND)?;
+    let version = plugin.current_version.clone().or(newest).or_refuse(&codes::VERSION_NOT_FOUND)?;
     Ok(Redirect::to(&format!("/plugins/{}/files/{version}", id.as_str())))
 }
 
@@ -110,7 +112,7 @@ async fn show(
     let page = Files {
         header: plugin::header(&plugin, "files", &visitor),
         page: visitor.look,
-        plugin: &plugin,
+        plugin,
         version: &version,
         size: contents.files.iter().map(|file| file.size).sum(),
         files: &contents.files,
@@ -165,14 +167,14 @@ pub(super) async fn choose(
 
 #[derive(Template)]
 #[template(path = "compare.html")]
-struct Compare<'a> {
+struct Compare {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
+    header: Header,
+    plugin: Arc<PluginDetail>,
     comparison: Comparison,
 }
 
-impl Compare<'_> {
+impl Compare {
     /// Where the two versions hold different files, told in a word.
     fn word(&self, change: &FileChange) -> &str {
         match change.change {
@@ -219,11 +221,6 @@ pub(super) async fn compare(
     let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
     let comparison = plugins::compare(&app, &id, from, to).await?;
     let plugin = plugin::find(&app, &id).await?;
-    let page = Compare {
-        header: plugin::header(&plugin, "compare", &visitor),
-        page: visitor.look,
-        plugin: &plugin,
-        comparison,
-    };
+    let page = Compare { header: plugin::header(&plugin, "compare", &visitor), page: visitor.look, plugin, comparison };
     page.page.show(&page)
 }

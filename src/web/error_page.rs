@@ -38,7 +38,7 @@ struct ErrorPage<'a> {
     request_id: &'a str,
     /// What the address could have meant.
     guess: String,
-    plugins: Vec<PluginItem>,
+    plugins: Vec<Arc<PluginItem>>,
 }
 
 /// Puts what every page needs around the whole server; the API passes untouched.
@@ -99,7 +99,7 @@ fn guess(asked: &Parts) -> String {
     name.replace(['-', '_', '.'], " ").chars().filter(is_word).take(50).collect::<String>().trim().to_owned()
 }
 
-async fn find(app: &App, words: &str) -> Vec<PluginItem> {
+async fn find(app: &App, words: &str) -> Vec<Arc<PluginItem>> {
     // Without a database there is still a page, only without proposals.
     match search::find(app, &Wanted::words(words, 3)).await {
         Ok(found) => found.plugins,

@@ -1,21 +1,22 @@
 //! The first page: a search box, and what there is to find.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use time::{Duration, OffsetDateTime};
 
 use super::look::{Look, Visitor};
 use crate::{
     error::Result,
     page::Page,
-    plugins::{self, Filter, PluginItem, Sort, Totals},
+    plugins::{self, Filter, Listed, PluginItem, Sort, Totals},
     state::{App, AppState},
 };
 
 /// Plugins of each list.
 const EACH: u32 = 6;
+const PAGE: Page = Page { page: 1, limit: EACH };
 /// Days that make a trend.
 const TREND: i64 = 7;
 /// Tags of the first page.
@@ -26,45 +27,47 @@ const TAGS: usize = 24;
 struct Home {
     page: Look,
     totals: Totals,
-    trending: Vec<PluginItem>,
-    newest: Vec<PluginItem>,
-    updated: Vec<PluginItem>,
-    rated: Vec<PluginItem>,
+    trending: Vec<Arc<PluginItem>>,
+    newest: Vec<Arc<PluginItem>>,
+    updated: Vec<Arc<PluginItem>>,
+    rated: Vec<Arc<PluginItem>>,
     tags: Vec<(String, usize)>,
 }
 
 /// Shows the first page.
-pub(super) async fn home(State(app): State<AppState>, visitor: Visitor) -> Result<Response> {
+pub(super) async fn home(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
+    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor.look)).await
+}
+
+async fn make(app: &App, page: Look) -> Result<Home> {
     let since = OffsetDateTime::now_utc().date() - Duration::days(TREND - 1);
-    let (totals, trending) =
-        tokio::try_join!(plugins::totals(&app.db), plugins::trending(&app.db, since, EACH.into()))?;
-    let mut trending: Vec<Arc<str>> = trending.into_iter().map(Into::into).collect();
+    let (totals, popular) = tokio::try_join!(plugins::totals(&app.db), plugins::trending(&app.db, since, EACH.into()))?;
+    let mut trending: Vec<Listed> = popular.iter().filter_map(|id| app.catalogue.find_listed(id)).collect();
     // In a quiet week the most downloaded ones of all times fill up.
-    for id in top(&app, Sort::Downloads) {
-        if trending.len() < EACH as usize && !trending.contains(&id) {
-            trending.push(id);
+    for listed in top(app, Sort::Downloads) {
+        if trending.len() < EACH as usize && !trending.iter().any(|known| known.id == listed.id) {
+            trending.push(listed);
         }
     }
-    let lists = [trending, top(&app, Sort::CreatedAt), top(&app, Sort::UpdatedAt), top(&app, Sort::Rating)];
-    let [trending, newest, updated, rated] = fill(&app, lists).await?;
-    let rated = rated.into_iter().filter(|item| item.rating_count > 0).collect();
     let mut tags = app.catalogue.tags();
     tags.truncate(TAGS);
-    let page = Home { page: visitor.look, totals, trending, newest, updated, rated, tags };
-    page.page.show(&page)
+    let mut rated = fill(app, &top(app, Sort::Rating)).await?;
+    rated.retain(|item| item.rating_count > 0);
+    Ok(Home {
+        page,
+        totals,
+        trending: fill(app, &trending).await?,
+        newest: fill(app, &top(app, Sort::CreatedAt)).await?,
+        updated: fill(app, &top(app, Sort::UpdatedAt)).await?,
+        rated,
+        tags,
+    })
 }
 
-fn top(app: &App, sort: Sort) -> Vec<Arc<str>> {
-    let page = Page { page: 1, limit: EACH };
-    app.catalogue.page(&Filter::default(), sort, sort.default_order(), page).0
+fn top(app: &App, sort: Sort) -> Vec<Listed> {
+    app.catalogue.page(&Filter::default(), sort, sort.default_order(), PAGE).0
 }
 
-/// Fills several lists with one read.
-async fn fill<const N: usize>(app: &App, lists: [Vec<Arc<str>>; N]) -> Result<[Vec<PluginItem>; N]> {
-    let mut ids: Vec<Arc<str>> = lists.iter().flatten().cloned().collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let filled = plugins::fill_page(app, &ids, ids.len() as u64, Page { page: 1, limit: 100 }).await?;
-    let items: HashMap<String, PluginItem> = filled.plugins.into_iter().map(|item| (item.id.clone(), item)).collect();
-    Ok(lists.map(|ids| ids.iter().filter_map(|id| items.get(&**id).cloned()).collect()))
+async fn fill(app: &App, listed: &[Listed]) -> Result<Vec<Arc<PluginItem>>> {
+    Ok(plugins::fill_page(app, listed, listed.len() as u64, PAGE).await?.plugins)
 }

@@ -9,6 +9,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use time::OffsetDateTime;
 
 use super::{assets, cookies, icons};
 use crate::{
@@ -125,15 +126,27 @@ impl Look {
     /// The page as an answer with a status.
     pub fn show_with(&self, status: StatusCode, page: &impl Template) -> Result<Response> {
         let html = page.render().map_err(anyhow::Error::from)?;
-        let mut response = (status, Html(html)).into_response();
+        let cookie = self.visitor.as_ref().and_then(|secret| self.cookie(cookies::VISITOR, secret, 86_400));
+        Ok(PageHeaders { lang: self.lang, cookie }.on((status, Html(html)).into_response()))
+    }
+}
+
+/// What is said about every page: nobody but this browser may keep it, and it asks every time.
+struct PageHeaders {
+    lang: Lang,
+    cookie: Option<HeaderValue>,
+}
+
+impl PageHeaders {
+    fn on(self, mut response: Response) -> Response {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language"));
-        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.code()));
-        if let Some(cookie) = self.visitor.as_ref().and_then(|secret| self.cookie(cookies::VISITOR, secret, 86_400)) {
+        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language, Accept-Encoding"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.lang.pick("zh-CN", "en")));
+        if let Some(cookie) = self.cookie {
             headers.append(header::SET_COOKIE, cookie);
         }
-        Ok(response)
+        response
     }
 }
 
@@ -202,6 +215,34 @@ impl Visitor {
     /// The user, when signed in.
     pub fn user(&self) -> Option<&CurrentUser> {
         self.session.as_ref().map(|session| &session.user)
+    }
+
+    /// Shows a page that looks the same to everybody who is not signed in: made once, until the
+    /// catalogue changes or times such as "2 minutes ago" are out of date.
+    pub async fn show_shared<P, F>(
+        self,
+        app: &App,
+        headers: &HeaderMap,
+        make: impl FnOnce(Self) -> F,
+    ) -> Result<Response>
+    where
+        P: Template,
+        F: Future<Output = Result<P>>,
+    {
+        let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
+        let Look { lang, ref base, ref path, ref query, .. } = self.look;
+        if self.session.is_some() || self.look.notice.is_some() {
+            let frame = PageHeaders { lang, cookie: None };
+            return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
+        }
+        let (generation, minute) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp() / 60);
+        let key = format!("page {lang:?} {base}{path}?{query} @{generation}/{minute}");
+        let ready = app.cache.local(key, async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let mut response = ready.respond(headers);
+        if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
+            *media = HeaderValue::from_static("text/html; charset=utf-8");
+        }
+        Ok(PageHeaders { lang, cookie: None }.on(response))
     }
 
     async fn of(parts: &Parts, app: &App) -> Result<Self> {

@@ -1,5 +1,7 @@
 //! One's own plugins, and looking after one of them.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -37,16 +39,16 @@ pub(super) async fn mine(State(app): State<AppState>, Member { look, session }: 
 
 #[derive(Template)]
 #[template(path = "manage.html")]
-struct Manage<'a> {
+struct Manage {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
+    header: Header,
+    plugin: Arc<PluginDetail>,
     form: Filled,
     /// Which of the forms was refused.
     what: String,
 }
 
-impl Manage<'_> {
+impl Manage {
     /// Why a form was refused; empty for the others.
     fn problem(&self, what: &str) -> &str {
         if self.what == what { self.form.problem(&self.page.lang) } else { "" }
@@ -71,7 +73,7 @@ async fn show(app: &App, member: Member, id: &PluginId, form: Filled, what: Stri
         return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
     }
     let status = form.status();
-    let page = Manage { header, page: visitor.look, plugin: &plugin, form, what };
+    let page = Manage { header, page: visitor.look, plugin, form, what };
     page.page.show_with(status, &page)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use tracing::warn;
 
 use super::{
@@ -45,8 +45,8 @@ pub(super) struct Source {
 }
 
 /// What every page of a plugin shows at its top.
-pub(super) struct Header<'a> {
-    pub plugin: &'a PluginDetail,
+pub(super) struct Header {
+    pub plugin: Arc<PluginDetail>,
     /// Which of the plugin's pages this is.
     pub tab: &'static str,
     pub may_manage: bool,
@@ -54,12 +54,10 @@ pub(super) struct Header<'a> {
 
 #[derive(Template)]
 #[template(path = "plugin.html")]
-struct Overview<'a> {
+struct Overview {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
-    current: Option<&'a VersionItem>,
-    previous: Option<&'a VersionItem>,
+    header: Header,
+    plugin: Arc<PluginDetail>,
     readme: Option<Arc<str>>,
     sources: Vec<Source>,
     dependents: Vec<(String, String)>,
@@ -75,40 +73,53 @@ pub(super) async fn overview(
     State(app): State<AppState>,
     visitor: Visitor,
     Path(id): Path<PluginId>,
+    headers: HeaderMap,
 ) -> Result<Response> {
+    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor, id)).await
+}
+
+async fn make(app: &App, visitor: Visitor, id: PluginId) -> Result<Overview> {
     let (plugin, stats, ratings, dependents) = tokio::try_join!(
-        find(&app, &id),
-        plugins::find_stats(&app, &id, DAYS),
-        ratings::find_page(&app, &id, Page { page: 1, limit: REVIEWS }),
+        find(app, &id),
+        plugins::find_stats(app, &id, DAYS),
+        ratings::find_page(app, &id, Page { page: 1, limit: REVIEWS }),
         plugins::dependents(&app.db, id.as_str(), DEPENDENTS),
     )?;
-    let contents = current_contents(&app, &id, &plugin).await;
-    let current = plugin.versions.iter().find(|item| Some(&item.version) == plugin.current_version.as_ref());
-    let mut versions = plugin.versions.iter().map(|item| (item.version.clone(), i64::from(item.downloads)));
-    let page = Overview {
+    let contents = current_contents(app, &id, &plugin).await;
+    let versions = plugin.versions.iter().map(|item| (item.version.clone(), i64::from(item.downloads)));
+    Ok(Overview {
         header: header(&plugin, "overview", &visitor),
         page: visitor.look,
-        current,
-        previous: current.and_then(|current| before(&plugin, &current.version)),
         readme: contents.as_ref().and_then(|contents| readme(contents)),
         sources: contents.as_ref().map(|contents| sources(&plugin.scripts, contents)).unwrap_or_default(),
         dependents,
         chart: charts::days(&stats.download_trend),
-        by_version: charts::bars(versions.by_ref().take(VERSIONS), false),
+        by_version: charts::bars(versions.take(VERSIONS), false),
         distribution: distribution(&ratings),
         stats,
         ratings,
-        plugin: &plugin,
-    };
-    page.page.show(&page)
+        plugin,
+    })
+}
+
+impl Overview {
+    fn current(&self) -> Option<&VersionItem> {
+        let current = self.plugin.current_version.as_ref()?;
+        self.plugin.versions.iter().find(|item| item.version == *current)
+    }
+
+    /// The version below the current one.
+    fn previous(&self) -> Option<&VersionItem> {
+        before(&self.plugin, self.plugin.current_version.as_ref()?)
+    }
 }
 
 #[derive(Template)]
 #[template(path = "versions.html")]
-struct Versions<'a> {
+struct Versions {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
+    header: Header,
+    plugin: Arc<PluginDetail>,
 }
 
 /// Shows all versions of a plugin.
@@ -116,16 +127,19 @@ pub(super) async fn versions(
     State(app): State<AppState>,
     visitor: Visitor,
     Path(id): Path<PluginId>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    let plugin = find(&app, &id).await?;
-    let page = Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin: &plugin };
-    page.page.show(&page)
+    let make = async |visitor: Visitor| {
+        let plugin = find(&app, &id).await?;
+        Ok(Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin })
+    };
+    visitor.show_shared(&app, &headers, make).await
 }
 
-impl Versions<'_> {
-    /// The version published before another.
+impl Versions {
+    /// The version below another.
     fn before(&self, version: &str) -> Option<&VersionItem> {
-        before(self.plugin, version)
+        before(&self.plugin, version)
     }
 }
 
@@ -133,18 +147,18 @@ impl Versions<'_> {
 ///
 /// # Errors
 /// 404 when it is unknown or banned.
-pub(super) async fn find(app: &App, id: &PluginId) -> Result<PluginDetail> {
-    plugins::find_detail(app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)
+pub(super) async fn find(app: &App, id: &PluginId) -> Result<Arc<PluginDetail>> {
+    plugins::find_detail(app, id.as_str()).await?.map(Arc::new).or_refuse(&codes::PLUGIN_NOT_FOUND)
 }
 
 /// The top of a plugin's page for this visitor.
-pub(super) fn header<'a>(plugin: &'a PluginDetail, tab: &'static str, visitor: &Visitor) -> Header<'a> {
+pub(super) fn header(plugin: &Arc<PluginDetail>, tab: &'static str, visitor: &Visitor) -> Header {
     let owns = |name: &str| plugin.owners.iter().any(|owner| owner.username == name);
     let may_manage = visitor.user().is_some_and(|user| user.is_admin || owns(&user.username));
-    Header { plugin, tab, may_manage }
+    Header { plugin: plugin.clone(), tab, may_manage }
 }
 
-impl Header<'_> {
+impl Header {
     /// Whether the plugin should not be used any more.
     pub fn is_deprecated(&self) -> bool {
         self.plugin.status == Status::Deprecated

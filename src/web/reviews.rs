@@ -1,5 +1,7 @@
 //! Ratings and reviews of a plugin, and writing one's own.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -25,10 +27,10 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "reviews.html")]
-struct Reviews<'a> {
+struct Reviews {
     page: Look,
-    header: Header<'a>,
-    plugin: &'a PluginDetail,
+    header: Header,
+    plugin: Arc<PluginDetail>,
     ratings: Ratings,
     distribution: Vec<Bar>,
     steps: Vec<u32>,
@@ -65,7 +67,7 @@ async fn show(app: &App, visitor: Visitor, id: &PluginId, page: Page, refused: O
         distribution: plugin::distribution(&ratings),
         steps: steps(&ratings.pagination),
         ratings,
-        plugin: &plugin,
+        plugin,
         form,
         has_own,
     };
