@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     form::{Filled, Form, done},
-    look::{Look, Member},
+    look::Look,
+    visitor::Member,
 };
 use crate::{
     accounts::{self, LiveSession, PasswordChange, ProfileChange, SessionUser, User},

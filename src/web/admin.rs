@@ -6,7 +6,8 @@ use axum::{extract::State, response::Response};
 use super::{
     browse::steps,
     charts::{self, DayChart},
-    look::{Boss, Look},
+    look::Look,
+    visitor::Boss,
 };
 use crate::{
     accounts::{self, UserRow},

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     form::{Form, done},
-    look::Boss,
+    visitor::Boss,
 };
 use crate::{
     admin::{self, PluginChange, UserChange},

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::look::{Look, Visitor};
+use super::{look::Look, visitor::Visitor};
 use crate::{
     error::Result,
     extract::{Choice, FromParams, Params, Query},

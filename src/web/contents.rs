@@ -11,9 +11,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     highlight,
-    look::{Look, Visitor},
+    look::Look,
     markdown,
     plugin::{self, Header},
+    visitor::Visitor,
 };
 use crate::{
     codes,

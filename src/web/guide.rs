@@ -11,7 +11,7 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::look::{Look, Visitor};
+use super::{look::Look, visitor::Visitor};
 use crate::error::Result;
 
 /// The files of the template, as they stand in it.

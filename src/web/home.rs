@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use time::{Duration, OffsetDateTime};
 
-use super::look::{Look, Visitor};
+use super::{look::Look, visitor::Visitor};
 use crate::{
     error::Result,
     page::Page,

@@ -10,8 +10,9 @@ use axum::{
 
 use super::{
     form::{Filled, Form, done},
-    look::{Look, Member, Visitor},
+    look::Look,
     plugin::{self, Header},
+    visitor::{Member, Visitor},
 };
 use crate::{
     accounts::CurrentUser,

@@ -31,6 +31,7 @@ mod reviews;
 mod sign_in;
 mod site;
 mod tokens;
+mod visitor;
 
 pub use error_page::around;
 

@@ -9,8 +9,9 @@ use tracing::warn;
 use super::{
     charts::{self, Bar, DayChart},
     highlight,
-    look::{Look, Visitor},
+    look::Look,
     markdown,
+    visitor::Visitor,
 };
 use crate::{
     codes,

@@ -10,8 +10,9 @@ use axum::{
 
 use super::{
     form::{Form, check_origin, done},
-    look::{Look, Member},
+    look::Look,
     preview::{self, Checked, Drafts},
+    visitor::Member,
 };
 use crate::{
     accounts::CurrentUser,

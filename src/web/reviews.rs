@@ -12,8 +12,9 @@ use super::{
     browse::steps,
     charts::Bar,
     form::{Filled, Form, done},
-    look::{Look, Member, Visitor},
+    look::Look,
     plugin::{self, Header},
+    visitor::{Member, Visitor},
 };
 use crate::{
     accounts::CurrentUser,

@@ -10,7 +10,8 @@ use axum::{
 use super::{
     cookies,
     form::{Filled, Form, done},
-    look::{Look, Visitor},
+    look::Look,
+    visitor::Visitor,
 };
 use crate::{
     accounts::{self, BrowserSession, Login, NewUser},

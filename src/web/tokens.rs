@@ -8,7 +8,8 @@ use axum::{
 
 use super::{
     form::{Filled, Form, done},
-    look::{Look, Member},
+    look::Look,
+    visitor::Member,
 };
 use crate::{
     accounts::{self, ApiToken, NewToken},

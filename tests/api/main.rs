@@ -11,3 +11,4 @@ mod package_builder;
 mod plugins;
 mod postgres;
 mod structure;
+mod web;
