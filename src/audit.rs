@@ -8,18 +8,19 @@ use utoipa::ToSchema;
 use crate::{error::Result, timestamps};
 
 /// One act.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Serialize, ToSchema)]
 pub struct Act {
-    id: i64,
+    pub id: i64,
     #[serde(serialize_with = "timestamps::serialize")]
-    at: OffsetDateTime,
+    pub at: OffsetDateTime,
     /// Username, or `command line`.
-    actor: String,
+    pub actor: String,
     /// For example `plugin.ban`.
-    action: String,
+    pub action: String,
     /// For example `plugin:system_tools` or `user:ada`.
-    target: String,
-    reason: Option<String>,
+    pub target: String,
+    pub reason: Option<String>,
 }
 
 /// Notes an act.

@@ -55,6 +55,7 @@ codes! {
     BODY_INTERRUPTED BAD_REQUEST "body_interrupted": "请求体在传输中断开" / "The body ended early"; "重新发送" / "Send it again"
     REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout": "请求超时" / "The request took too long"; "稍后重试" / "Try again later"
     RATE_LIMITED TOO_MANY_REQUESTS "rate_limited": "请求过于频繁，请 {0} 秒后再试" / "Too many requests; try again in {0} seconds"; "等待 Retry-After 指定的秒数" / "Wait as long as Retry-After says"
+    FORM_EXPIRED FORBIDDEN "form_expired": "表单已失效，请返回并刷新页面后重试" / "This form is no longer valid; go back, reload the page and try again"; "刷新页面后重新提交" / "Reload the page and send the form again"
     UNAVAILABLE SERVICE_UNAVAILABLE "unavailable": "服务暂时不可用，请稍后再试" / "The service is briefly unavailable; try again"; "等待 Retry-After 指定的秒数后重试" / "Try again after the time in Retry-After"
     STORAGE_FULL INSUFFICIENT_STORAGE "storage_full": "服务器存储空间已满" / "The server's disk is full"; "请联系管理员" / "Tell the operator"
     INTERNAL INTERNAL_SERVER_ERROR "internal_error": "服务器内部错误" / "Something went wrong in the server"; "请附上 request_id 报告此问题" / "Report it with the request_id"
@@ -78,6 +79,7 @@ codes! {
     // Plugins.
     PLUGIN_NOT_FOUND NOT_FOUND "plugin_not_found": "插件不存在" / "There is no such plugin"; "检查插件 id" / "Check the plugin's id"
     VERSION_NOT_FOUND NOT_FOUND "version_not_found": "插件版本不存在" / "The plugin has no such version"; "用 GET /plugins/{id} 查看版本" / "List the versions with GET /plugins/{id}"
+    PACKAGED_FILE_NOT_FOUND NOT_FOUND "packaged_file_not_found": "此版本中没有该文件" / "The version holds no such file"; "用 GET /plugins/{id}/versions/{version}/files 查看文件" / "List the files with GET /plugins/{id}/versions/{version}/files"
     VERSION_EXISTS CONFLICT "version_exists": "{0} 的版本 {1} 已存在" / "{0} {1} already exists"; "提高版本号后重新上传；已发布的版本不可更改" / "Raise the version and upload again; a published version never changes"
     ID_RETIRED CONFLICT "id_retired": "插件 id {0} 曾被删除，不能再用" / "The id {0} belonged to a deleted plugin"; "换一个 id" / "Choose another id"
     PLUGIN_BANNED FORBIDDEN "plugin_banned": "插件 {0} 已被封禁" / "The plugin {0} is banned"; "联系管理员" / "Ask an administrator"

@@ -111,7 +111,8 @@ impl Error {
         }
     }
 
-    fn refusal(self) -> Refusal {
+    /// The refusal as it will be answered; logs what nobody may see.
+    pub fn refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => *refusal,
             Self::Unavailable(cause) => {
@@ -245,7 +246,8 @@ pub struct Detail {
 
 /// Writes the envelope of a failure into `response`, when it is one; others pass untouched.
 pub fn envelope(mut response: Response, lang: Lang, request_id: &str) -> Response {
-    let Some(refusal) = response.extensions_mut().remove::<std::sync::Arc<Refusal>>() else {
+    // It stays attached: the website shows the same refusal as a page.
+    let Some(refusal) = response.extensions().get::<std::sync::Arc<Refusal>>().cloned() else {
         return response;
     };
     let detail = |fault: &Fault| Detail { field: fault.field.clone(), message: fault.text.in_lang(lang).to_owned() };

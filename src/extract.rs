@@ -42,10 +42,7 @@ impl<S: Send + Sync, T: FromFields> FromRequest<S> for Body<T> {
         let Ok(Value::Object(map)) = serde_json::from_slice(&bytes) else {
             return Err(Error::new(&codes::INVALID_JSON));
         };
-        let mut fields = Fields { map, prefix: String::new(), faults: Vec::new() };
-        let value = T::from_fields(&mut fields);
-        refuse_if_any(fields.faults)?;
-        Ok(Self(value))
+        Fields::read(map).map(Self)
     }
 }
 
@@ -70,6 +67,17 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Reads the fields of an object into `T`.
+    ///
+    /// # Errors
+    /// 400 naming every fault.
+    pub fn read<T: FromFields>(map: Map<String, Value>) -> Result<T> {
+        let mut fields = Self { map, prefix: String::new(), faults: Vec::new() };
+        let value = T::from_fields(&mut fields);
+        refuse_if_any(fields.faults)?;
+        Ok(value)
+    }
+
     /// Notes a fault of a field.
     pub fn fault(&mut self, field: &str, zh: impl Into<String>, en: impl Into<String>) {
         self.faults.push(Fault { field: format!("{}{field}", self.prefix), text: Text::new(zh, en) });
@@ -294,6 +302,11 @@ impl Params {
         let pairs: Option<Vec<_>> = query.split('&').filter(|p| !p.is_empty()).map(pair).collect();
         let pairs = pairs.filter(|pairs| pairs.len() <= 100).ok_or_else(|| Error::new(&codes::INVALID_QUERY))?;
         Ok(Self { pairs, faults: Vec::new() })
+    }
+
+    /// All parameters in their order.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
     }
 
     /// Notes a fault of a parameter.

@@ -55,6 +55,13 @@ fn read(standing: &AtomicU8) -> Standing {
     }
 }
 
+impl Health {
+    /// How database, cache and storage stood at the last round.
+    pub fn standings(&self) -> [Standing; 3] {
+        [read(&self.database), read(&self.cache), read(&self.storage)]
+    }
+}
+
 /// The state of the server and what it depends on.
 #[derive(Serialize, ToSchema)]
 pub struct Report {

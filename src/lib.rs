@@ -2,7 +2,7 @@
 //!
 //! A folder is a part of the product, a file is a foundation it stands on. Imports point one way:
 //! `main → routes, jobs → domains → foundations`, and among the domains
-//! `accounts ← plugins ← search ← ratings ← admin`.
+//! `accounts ← plugins ← search ← ratings ← admin ← web`.
 
 pub mod accounts;
 pub mod admin;
@@ -41,3 +41,4 @@ pub mod storage;
 pub mod telemetry;
 pub mod timestamps;
 pub mod token;
+pub mod web;

@@ -91,10 +91,12 @@ fn limit(app: &AppState, client: Client, request: &mut Request) -> Result<Standi
         return Err(Error::new(&codes::URI_TOO_LONG));
     }
     let path = request.uri().path();
-    let Some(path) = BASES.iter().find_map(|base| path.strip_prefix(base)) else { return Ok(slot) };
-    let Some(kind) = Kind::of(request.method(), path, request.uri().query().unwrap_or_default()) else {
-        return Ok(slot);
+    let query = request.uri().query().unwrap_or_default();
+    let kind = match BASES.iter().find_map(|base| path.strip_prefix(base)) {
+        Some(path) => Kind::of(request.method(), path, query),
+        None => Kind::of_page(request.method(), path, query),
     };
+    let Some(kind) = kind else { return Ok(slot) };
     let names_user = request.headers().contains_key(header::AUTHORIZATION);
     if !(kind.is_per_user() && names_user)
         && let Some(standing) = app.limits.check(kind, &client.key())?

@@ -38,6 +38,10 @@ pub fn complete(mut document: OpenApi) -> String {
         "type": "http", "scheme": "bearer", "description": "An access token from signing in, or an API token (gtm_…)",
     });
     document["components"]["schemas"]["Failure"]["properties"]["code"]["enum"] = error_codes().collect();
+    // The router's spelling of a path that may hold slashes means nothing to readers of the document.
+    if let Some(paths) = document["paths"].as_object_mut() {
+        *paths = std::mem::take(paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    }
     let failure = json!({ "description": "A failure, see `code`", "content": { "application/json": {
         "schema": { "$ref": "#/components/schemas/Failure" } } } });
     for operation in

@@ -56,6 +56,24 @@ impl Kind {
         })
     }
 
+    /// The kind of a request to the website.
+    pub fn of_page(method: &Method, path: &str, query: &str) -> Option<Self> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        Some(match path {
+            // What machines fetch, and packages under the addresses of a CDN, count elsewhere or not at all.
+            path if ["/health", "/metrics", "/assets/", "/api/"].iter().any(|start| path.starts_with(start)) => {
+                return None;
+            }
+            path if path.ends_with(".tar.gz") => return None,
+            "/login" if !reads => return None,
+            "/register" if !reads => Self::Register,
+            "/publish" | "/publish/check" if !reads => Self::Publish,
+            "/plugins" if query.contains("q=") => Self::Search,
+            _ if reads => Self::Read,
+            _ => Self::Write,
+        })
+    }
+
     /// Whether the budget is the signed-in user's; otherwise it is the address's.
     pub fn is_per_user(self) -> bool {
         matches!(self, Self::Publish | Self::Write)

@@ -28,6 +28,7 @@ use crate::{
     middleware::{self, BASES},
     openapi, plugins, process, ratings, search,
     state::AppState,
+    web,
 };
 
 /// All domains below the base of the API.
@@ -55,6 +56,7 @@ pub fn app(app: AppState) -> Router {
         .route("/plugins/{id}/{version}/{file}", get(plugins::origin))
         .route("/api/openapi.json", get(async move || openapi::answer(&document)))
         .merge(SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json")));
+    router = router.merge(web::router());
     for base in BASES {
         router = router.nest(base, api.clone());
     }
@@ -64,6 +66,7 @@ pub fn app(app: AppState) -> Router {
         .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::around))
+        .layer(from_fn_with_state(app.clone(), web::around))
         .layer(cors(&app))
         .layer(CompressionLayer::new().compress_when(compressible))
         .with_state(app);

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     queries,
-    user::{Scope, SessionUser, token_hash},
+    user::{CurrentUser, Scope, SessionUser, token_hash},
 };
 use crate::{
     audit, codes,
@@ -16,7 +16,7 @@ use crate::{
     extract::{Body, Choice, Fields, FromFields, Path},
     i18n::Lang,
     package::text,
-    state::AppState,
+    state::{App, AppState},
     timestamps,
     token::random_hex,
 };
@@ -73,27 +73,29 @@ impl FromFields for NewToken {
 
 /// An API token as its owner sees it; the secret is not among it.
 #[derive(Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ApiToken {
-    pub(super) id: i64,
-    pub(super) name: String,
-    pub(super) scopes: Vec<String>,
-    pub(super) plugin_pattern: Option<String>,
+    pub id: i64,
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub plugin_pattern: Option<String>,
     #[serde(serialize_with = "timestamps::serialize")]
-    pub(super) created_at: OffsetDateTime,
+    pub created_at: OffsetDateTime,
     #[serde(serialize_with = "timestamps::serialize")]
-    pub(super) expires_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
     /// Within the last minute or so; null when never.
     #[serde(serialize_with = "timestamps::serialize_option")]
-    pub(super) last_used_at: Option<OffsetDateTime>,
+    pub last_used_at: Option<OffsetDateTime>,
 }
 
 /// A token just made.
 #[derive(Serialize, ToSchema)]
 pub struct MadeToken {
     /// The secret. It is shown here only.
-    token: String,
+    pub token: String,
+    /// What everybody may know of it.
     #[serde(flatten)]
-    about: ApiToken,
+    pub about: ApiToken,
 }
 
 /// One's own tokens.
@@ -123,6 +125,15 @@ pub async fn create(
     SessionUser { user, .. }: SessionUser,
     Body(new): Body<NewToken>,
 ) -> Result<(StatusCode, Json<Success<MadeToken>>)> {
+    let made = make_token(&app, &user, new).await?;
+    Ok(Created::of(made, lang.pick("令牌已创建，请立即保存", "Token made; keep it now")))
+}
+
+/// Makes an API token for a user.
+///
+/// # Errors
+/// 409 when the user has the most tokens allowed.
+pub async fn make_token(app: &App, user: &CurrentUser, new: NewToken) -> Result<MadeToken> {
     if queries::count_api_tokens(&app.db, user.id).await? >= MOST {
         return Err(Error::with(&codes::TOO_MANY_TOKENS, &[&MOST.to_string()]));
     }
@@ -142,7 +153,7 @@ pub async fn create(
     .await?;
     audit::record(&mut tx, &user.username, "token.create", &format!("token:{}", about.id), Some(&new.name)).await?;
     tx.commit().await?;
-    Ok(Created::of(MadeToken { token, about }, lang.pick("令牌已创建，请立即保存", "Token made; keep it now")))
+    Ok(MadeToken { token, about })
 }
 
 /// Ends an API token.
@@ -155,11 +166,20 @@ pub async fn revoke(
     SessionUser { user, .. }: SessionUser,
     Path(id): Path<i64>,
 ) -> Result<Json<Success<Nothing>>> {
+    revoke_token(&app, &user, id).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("令牌已删除", "Token deleted")))
+}
+
+/// Ends one of a user's API tokens.
+///
+/// # Errors
+/// 404 when the user has no such token.
+pub async fn revoke_token(app: &App, user: &CurrentUser, id: i64) -> Result<()> {
     let mut tx = app.db.begin().await?;
     if !queries::delete_api_token(&mut tx, user.id, id).await? {
         return Err(Error::new(&codes::TOKEN_NOT_FOUND));
     }
     audit::record(&mut tx, &user.username, "token.revoke", &format!("token:{id}"), None).await?;
     tx.commit().await?;
-    Ok(Success::saying(Nothing {}, lang.pick("令牌已删除", "Token deleted")))
+    Ok(())
 }

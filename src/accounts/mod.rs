@@ -8,12 +8,16 @@ mod register;
 mod session;
 mod user;
 
+pub use api_tokens::{ApiToken, NewToken, make_token, revoke_token};
 pub use password::Passwords;
+pub use profile::{PasswordChange, ProfileChange, set_password, update_profile};
 pub use queries::{
-    User, UserRow, create_admin, create_user, delete_expired, find_user, find_users, set_active, set_role,
+    LiveSession, User, UserRow, create_admin, create_user, delete_expired, end_own_session, find_by_id, find_user,
+    find_users, list_api_tokens, live_sessions, set_active, set_role,
 };
-pub use register::NewUser;
-pub use user::{Admin, CurrentUser, Scope, SessionUser};
+pub use register::{NewUser, create_account};
+pub use session::{BrowserSession, Login, sign_in};
+pub use user::{Admin, CurrentUser, Scope, SessionUser, find_session_user};
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -17,7 +17,7 @@ use crate::{
     extract::{Body, Fields, FromFields},
     i18n::Lang,
     rate_limit::Kind,
-    state::AppState,
+    state::{App, AppState},
     timestamps,
 };
 
@@ -84,9 +84,17 @@ pub async fn change_profile(
     SessionUser { user, .. }: SessionUser,
     Body(change): Body<ProfileChange>,
 ) -> Result<Json<Success<Profile>>> {
-    let (name, email) = (change.display_name.as_deref(), change.email.as_deref());
-    let user = queries::update_profile(&app.db, user.id, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let user = update_profile(&app, user.id, change).await?;
     Ok(Success::saying(user.into(), lang.pick("资料已更新", "Profile changed")))
+}
+
+/// Changes what of an account's display name and address is given.
+///
+/// # Errors
+/// 409 when the address is taken.
+pub async fn update_profile(app: &App, user: i64, change: ProfileChange) -> Result<User> {
+    let (name, email) = (change.display_name.as_deref(), change.email.as_deref());
+    queries::update_profile(&app.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)
 }
 
 /// The old and the new password.
@@ -111,9 +119,19 @@ impl FromFields for PasswordChange {
 pub async fn change_password(
     State(app): State<AppState>,
     lang: Lang,
-    SessionUser { user, session }: SessionUser,
+    user: SessionUser,
     Body(change): Body<PasswordChange>,
 ) -> Result<Json<Success<Nothing>>> {
+    set_password(&app, &user, change).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("密码已修改", "Password changed")))
+}
+
+/// Sets a new password when the old one is right, and ends all sessions but this.
+///
+/// # Errors
+/// 403 when the old password is wrong.
+pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<()> {
+    let user = &by.user;
     app.limits.peek(Kind::LoginAccount, &user.username.to_lowercase())?;
     let account = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if !app.passwords.verify(change.old_password, Some(account.password_hash)).await? {
@@ -121,6 +139,5 @@ pub async fn change_password(
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
     let hash = app.passwords.hash(change.new_password).await?;
-    queries::change_password(&app.db, user.id, &hash, session).await?;
-    Ok(Success::saying(Nothing {}, lang.pick("密码已修改", "Password changed")))
+    queries::change_password(&app.db, user.id, &hash, by.session).await
 }

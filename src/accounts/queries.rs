@@ -94,6 +94,10 @@ pub async fn find_login(db: impl PgExecutor<'_>, name_or_email: &str) -> Result<
     .await?)
 }
 
+/// An account in full.
+///
+/// # Errors
+/// When the database is away.
 pub async fn find_by_id(db: impl PgExecutor<'_>, id: i64) -> Result<Option<User>> {
     Ok(query_as!(
         User,
@@ -196,6 +200,40 @@ pub async fn find_session_user(db: impl PgExecutor<'_>, session: Uuid) -> Result
     .await?)
 }
 
+/// A sign-in that is not over.
+#[expect(missing_docs, reason = "columns, explained in the migration")]
+pub struct LiveSession {
+    pub id: Uuid,
+    pub created_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+/// The sessions of a user that are not over, newest first.
+///
+/// # Errors
+/// When the database is away.
+pub async fn live_sessions(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<LiveSession>> {
+    Ok(query_as!(
+        LiveSession,
+        "select id, created_at, expires_at from sessions
+         where user_id = $1 and ended_at is null and expires_at > now() order by created_at desc limit 100",
+        user
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Ends a session of this user; one that is over already is fine.
+///
+/// # Errors
+/// When the database is away.
+pub async fn end_own_session(db: impl PgExecutor<'_>, user: i64, session: Uuid) -> Result<()> {
+    query!("update sessions set ended_at = now() where id = $1 and user_id = $2 and ended_at is null", session, user)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// What became of a refresh token.
 pub enum Rotation {
     /// It was the live one and is replaced.
@@ -254,6 +292,10 @@ pub async fn count_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<i64>
     Ok(query_scalar!(r#"select count(*) as "n!" from api_tokens where user_id = $1"#, user).fetch_one(db).await?)
 }
 
+/// A user's API tokens, newest first.
+///
+/// # Errors
+/// When the database is away.
 pub async fn list_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<ApiToken>> {
     Ok(query_as!(
         ApiToken,

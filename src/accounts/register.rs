@@ -12,7 +12,7 @@ use crate::{
     extract::{Body, Fields, FromFields},
     i18n::Lang,
     package::text,
-    state::AppState,
+    state::{App, AppState},
 };
 
 /// A new account.
@@ -90,6 +90,17 @@ pub(super) fn check_display_name(fields: &mut Fields, display_name: &str) {
     }
 }
 
+/// Makes an account and returns its id.
+///
+/// # Errors
+/// 409 when name or address is taken.
+pub async fn create_account(app: &App, new: &NewUser) -> Result<i64> {
+    let hash = app.passwords.hash(new.password.clone()).await?;
+    let user_id = queries::insert_user(&app.db, new, &hash, "user").await?;
+    info!(user.id = user_id, "registered {}", new.username);
+    Ok(user_id)
+}
+
 /// The account as its registration is answered.
 #[derive(Serialize, ToSchema)]
 pub struct Registered {
@@ -108,9 +119,7 @@ pub async fn register(
     lang: Lang,
     Body(new): Body<NewUser>,
 ) -> Result<(StatusCode, Json<Success<Registered>>)> {
-    let hash = app.passwords.hash(new.password.clone()).await?;
-    let user_id = queries::insert_user(&app.db, &new, &hash, "user").await?;
-    info!(user.id = user_id, "registered {}", new.username);
+    let user_id = create_account(&app, &new).await?;
     let NewUser { username, email, display_name, .. } = new;
     Ok(Created::of(Registered { user_id, username, email, display_name }, lang.pick("用户注册成功", "Registered")))
 }

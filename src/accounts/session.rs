@@ -20,7 +20,7 @@ use crate::{
     extract::{Body, Fields, FromFields},
     i18n::Lang,
     rate_limit::{Client, Kind},
-    state::AppState,
+    state::{App, AppState},
     token::Use,
 };
 
@@ -69,6 +69,34 @@ pub async fn login(
     client: Client,
     Body(login): Body<Login>,
 ) -> Result<Json<Success<SignedIn>>> {
+    let user = check(&app, client, login).await?;
+    let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
+    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app)).await?;
+    Ok(Success::of(signed_in(&app, user, session, refresh)?))
+}
+
+/// What a browser keeps of its session: one token that lives as long as the session may.
+pub struct BrowserSession {
+    /// An access token; worthless once the session is over.
+    pub token: String,
+    /// Its life in seconds.
+    pub seconds: u64,
+}
+
+/// Signs a browser in.
+///
+/// # Errors
+/// Those of signing in.
+pub async fn sign_in(app: &App, client: Client, login: Login) -> Result<BrowserSession> {
+    let user = check(app, client, login).await?;
+    let (session, seconds) = (Uuid::now_v7(), app.config.auth.refresh_token_seconds);
+    queries::insert_session(&app.db, session, user.id, Uuid::now_v7(), expiry(app)).await?;
+    let token = app.signer.sign(user.id, session, Uuid::now_v7(), Use::Access, Duration::from_secs(seconds))?;
+    Ok(BrowserSession { token, seconds })
+}
+
+/// The account of this name and password, within the limits of guessing.
+async fn check(app: &App, client: Client, login: Login) -> Result<User> {
     let account = login.username.to_lowercase();
     app.limits.peek(Kind::Login, &client.key())?;
     app.limits.peek(Kind::LoginAccount, &account)?;
@@ -82,10 +110,8 @@ pub async fn login(
     if !user.is_active {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));
     }
-    let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
-    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app)).await?;
     info!(user.id = user.id, "signed in {}", user.username);
-    Ok(Success::of(signed_in(&app, user, session, refresh)?))
+    Ok(user)
 }
 
 /// A refresh token.
@@ -135,7 +161,7 @@ pub async fn logout(
     Ok(Success::saying(Nothing {}, lang.pick("已退出登录", "Signed out")))
 }
 
-fn expiry(app: &AppState) -> OffsetDateTime {
+fn expiry(app: &App) -> OffsetDateTime {
     OffsetDateTime::now_utc() + Duration::from_secs(app.config.auth.refresh_token_seconds)
 }
 

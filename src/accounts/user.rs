@@ -14,7 +14,7 @@ use crate::{
     codes,
     error::{Error, OrRefuse, Result},
     extract::Choice,
-    state::AppState,
+    state::{App, AppState},
     token::Use,
 };
 
@@ -116,7 +116,22 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     }
 }
 
-async fn identify(token: &str, app: &AppState) -> Result<CurrentUser> {
+/// The user of a browser's session token; none when the session is over.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_session_user(app: &App, token: &str) -> Result<Option<SessionUser>> {
+    match identify(token, app).await {
+        Ok(user) => Ok(match user.credential {
+            Credential::Session(session) => Some(SessionUser { user, session }),
+            Credential::Token { .. } => None,
+        }),
+        Err(Error::Refused(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+async fn identify(token: &str, app: &App) -> Result<CurrentUser> {
     let found = if token.starts_with(super::api_tokens::PREFIX) {
         let found = queries::use_api_token(&app.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
         let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };

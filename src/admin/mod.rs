@@ -3,13 +3,16 @@
 mod plugins;
 mod users;
 
+pub use plugins::PluginChange;
+pub use users::{UserChange, change_user};
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    accounts::Admin,
+    accounts::{Admin, CurrentUser},
     audit::{self, Act},
     codes,
     envelope::{Nothing, Success},
@@ -19,7 +22,7 @@ use crate::{
     package::text,
     page::{Page, Pagination},
     plugins as catalogue, ratings,
-    state::AppState,
+    state::{App, AppState},
 };
 
 /// The routes below `/admin`.
@@ -87,13 +90,21 @@ pub async fn delete_rating(
     Path(id): Path<i64>,
     Query(Why(reason)): Query<Why>,
 ) -> Result<Json<Success<Nothing>>> {
+    remove_rating(&app, &admin, id, reason.as_deref()).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
+}
+
+/// Removes anybody's rating for an administrator.
+///
+/// # Errors
+/// 404 when there is no such rating.
+pub async fn remove_rating(app: &App, admin: &CurrentUser, id: i64, reason: Option<&str>) -> Result<()> {
     let (plugin, user) = ratings::find_plugin_of(&app.db, id).await?.or_refuse(&codes::NO_OWN_RATING)?;
     let target = format!("rating:{id} of plugin:{plugin}");
-    ratings::remove(&app, &plugin, user, async |db| {
-        audit::record(db, &admin.username, "rating.delete", &target, reason.as_deref()).await
+    ratings::remove(app, &plugin, user, async |db| {
+        audit::record(db, &admin.username, "rating.delete", &target, reason).await
     })
-    .await?;
-    Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
+    .await
 }
 
 /// Which acts to show.

@@ -90,9 +90,11 @@ pub async fn list(
 #[derive(ToSchema)]
 pub struct PluginChange {
     #[schema(value_type = String, example = "banned")]
-    status: Status,
+    /// The new state.
+    pub status: Status,
+    /// Why.
     #[schema(max_length = 1000)]
-    reason: String,
+    pub reason: String,
 }
 
 impl FromFields for PluginChange {

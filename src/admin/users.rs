@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::offset;
 use crate::{
-    accounts::{self, Admin, UserRow},
+    accounts::{self, Admin, CurrentUser, UserRow},
     audit, codes,
     envelope::{Nothing, Success},
     error::{Error, Result},
@@ -15,7 +15,7 @@ use crate::{
     i18n::Lang,
     page::{Page, Pagination},
     plugins::read_optional_reason,
-    state::AppState,
+    state::{App, AppState},
     timestamps,
 };
 
@@ -116,6 +116,15 @@ pub async fn change(
     Path(id): Path<i64>,
     Body(change): Body<UserChange>,
 ) -> Result<Json<Success<Nothing>>> {
+    change_user(&app, &admin, id, change).await?;
+    Ok(Success::saying(Nothing {}, lang.pick("用户已更新", "User changed")))
+}
+
+/// Changes a user's role or state for an administrator.
+///
+/// # Errors
+/// 409 when it would lock the administrator out, 404 when there is no such user.
+pub async fn change_user(app: &App, admin: &CurrentUser, id: i64, change: UserChange) -> Result<()> {
     if id == admin.id && (change.is_active == Some(false) || change.role == Some("user")) {
         return Err(Error::new(&codes::SELF_LOCKOUT));
     }
@@ -135,5 +144,5 @@ pub async fn change(
         return Err(Error::new(&codes::USER_NOT_FOUND));
     }
     tx.commit().await?;
-    Ok(Success::saying(Nothing {}, lang.pick("用户已更新", "User changed")))
+    Ok(())
 }

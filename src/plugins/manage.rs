@@ -108,7 +108,17 @@ pub async fn unyank(
     Ok(Success::saying(Nothing {}, lang.pick("版本已恢复", "Version restored")))
 }
 
-async fn set_yanked(app: &App, user: &CurrentUser, id: &PluginId, version: &str, reason: Option<&str>) -> Result<()> {
+/// Yanks a version for a reason, or without one takes the yank back.
+///
+/// # Errors
+/// 403 for whoever may not, 404 when there is no such version.
+pub async fn set_yanked(
+    app: &App,
+    user: &CurrentUser,
+    id: &PluginId,
+    version: &str,
+    reason: Option<&str>,
+) -> Result<()> {
     let mut tx = begin(app, user, id).await?;
     queries::find_version(&mut tx, id.as_str(), version).await?.or_refuse(&codes::VERSION_NOT_FOUND)?;
     if !queries::set_yanked(&mut tx, id.as_str(), version, reason, reason.is_some()).await? {
@@ -165,7 +175,17 @@ pub async fn change_status(
     Path(id): Path<PluginId>,
     Body(change): Body<StatusChange>,
 ) -> Result<Json<Success<PluginDetail>>> {
-    let mut tx = begin(&app, &user, &id).await?;
+    change_own_status(&app, &user, &id, change).await?;
+    let plugin = find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    Ok(Success::saying(plugin, lang.pick("状态已更新", "Status changed")))
+}
+
+/// Deprecates a plugin for one of its owners, or makes it active again.
+///
+/// # Errors
+/// 403 for whoever may not, 400 when the replacement is none.
+pub async fn change_own_status(app: &App, user: &CurrentUser, id: &PluginId, change: StatusChange) -> Result<()> {
+    let mut tx = begin(app, user, id).await?;
     if queries::lock(&mut tx, id.as_str()).await?.is_some_and(|plugin| plugin.status == Status::Banned) {
         return Err(Error::with(&codes::PLUGIN_BANNED, &[id.as_str()]));
     }
@@ -173,13 +193,11 @@ pub async fn change_status(
         Status::Deprecated => (change.message.as_deref(), change.replacement.as_deref()),
         _ => (None, None),
     };
-    check_replacement(&mut tx, &id, replacement).await?;
+    check_replacement(&mut tx, id, replacement).await?;
     queries::set_status(&mut tx, id.as_str(), change.status, message, replacement).await?;
     let action = if change.status == Status::Deprecated { "plugin.deprecate" } else { "plugin.activate" };
     audit::record(&mut tx, &user.username, action, &target(id.as_str()), message).await?;
-    finish(&app, tx, id.as_str()).await?;
-    let plugin = find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
-    Ok(Success::saying(plugin, lang.pick("状态已更新", "Status changed")))
+    finish(app, tx, id.as_str()).await
 }
 
 async fn check_replacement(db: &mut PgConnection, id: &PluginId, replacement: Option<&str>) -> Result<()> {
@@ -222,14 +240,23 @@ pub async fn add_owner(
     user: CurrentUser,
     Path((id, username)): Path<(PluginId, String)>,
 ) -> Result<Json<Success<Owners>>> {
-    let mut tx = begin(&app, &user, &id).await?;
-    let new = accounts::find_user(&mut *tx, &username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let owners = insert_owner(&app, &user, &id, &username).await?;
+    Ok(Success::saying(Owners { owners }, lang.pick("所有者已添加", "Owner added")))
+}
+
+/// Adds an owner and returns all of them.
+///
+/// # Errors
+/// 403 for whoever may not, 404 when there is no such user.
+pub async fn insert_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
+    let mut tx = begin(app, user, id).await?;
+    let new = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if queries::insert_owner(&mut tx, id.as_str(), new).await? {
-        audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(&username)).await?;
+        audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(username)).await?;
     }
     let owners = queries::owners(&mut *tx, id.as_str()).await?;
     tx.commit().await?;
-    Ok(Success::saying(Owners { owners }, lang.pick("所有者已添加", "Owner added")))
+    Ok(owners)
 }
 
 /// Removes an owner, oneself included, but never the last.
@@ -242,8 +269,17 @@ pub async fn remove_owner(
     user: CurrentUser,
     Path((id, username)): Path<(PluginId, String)>,
 ) -> Result<Json<Success<Owners>>> {
-    let mut tx = begin(&app, &user, &id).await?;
-    let old = accounts::find_user(&mut *tx, &username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let owners = delete_owner(&app, &user, &id, &username).await?;
+    Ok(Success::saying(Owners { owners }, lang.pick("所有者已移除", "Owner removed")))
+}
+
+/// Removes an owner and returns the others.
+///
+/// # Errors
+/// 403 for whoever may not, 404 when that user is no owner, 409 for the last one.
+pub async fn delete_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
+    let mut tx = begin(app, user, id).await?;
+    let old = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if !queries::delete_owner(&mut tx, id.as_str(), old).await? {
         return Err(Error::new(&codes::OWNER_NOT_FOUND));
     }
@@ -251,10 +287,10 @@ pub async fn remove_owner(
     if queries::count_owners(&mut tx, id.as_str()).await? == 0 {
         return Err(Error::new(&codes::LAST_OWNER));
     }
-    audit::record(&mut tx, &user.username, "owner.remove", &target(id.as_str()), Some(&username)).await?;
+    audit::record(&mut tx, &user.username, "owner.remove", &target(id.as_str()), Some(username)).await?;
     let owners = queries::owners(&mut *tx, id.as_str()).await?;
     tx.commit().await?;
-    Ok(Success::saying(Owners { owners }, lang.pick("所有者已移除", "Owner removed")))
+    Ok(owners)
 }
 
 /// Sets a plugin's state for an administrator.

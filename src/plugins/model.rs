@@ -1,6 +1,8 @@
 //! What plugins look like to clients. Fields that can hold any text come after those that are ASCII:
 //! released clients cut a list's first 200 bytes and fail inside a multi-byte character.
 
+#![expect(missing_docs, reason = "names of the contract; what they do not say is documented")]
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;

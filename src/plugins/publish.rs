@@ -33,7 +33,7 @@ use crate::{
     failpoint,
     i18n::{Lang, Text},
     package::{self, MAX_COMPRESSED, Manifest, Package},
-    state::AppState,
+    state::{App, AppState},
     storage::Received,
 };
 
@@ -125,7 +125,11 @@ async fn receive(app: &AppState, request: Request) -> Result<Received> {
     received.or_refuse(&codes::FILE_MISSING)
 }
 
-async fn receive_file(app: &AppState, field: Field<'_>) -> Result<Received> {
+/// Streams one file field of a form into the store's incoming folder.
+///
+/// # Errors
+/// 400 when it is no `.tar.gz`, 413 when it is too large.
+pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
     match field.file_name() {
         Some(name) if !name.is_empty() => {
             if !name.to_ascii_lowercase().ends_with(".tar.gz") {
@@ -137,7 +141,8 @@ async fn receive_file(app: &AppState, field: Field<'_>) -> Result<Received> {
     app.storage.receive(MAX_COMPRESSED, field.map(|chunk| chunk.map_err(broken))).await
 }
 
-fn broken(error: axum::extract::multipart::MultipartError) -> Error {
+/// What a form that cannot be read to its end is answered with.
+pub fn broken(error: axum::extract::multipart::MultipartError) -> Error {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::PACKAGE_TOO_LARGE),
         _ => Error::new(&codes::INVALID_MULTIPART),
@@ -148,32 +153,22 @@ fn broken(error: axum::extract::multipart::MultipartError) -> Error {
 ///
 /// # Errors
 /// Everything that can be wrong with the package, its owner or its version.
-pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
+pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Result<Outcome> {
     failpoint::reach("received");
     let (received, package) = inspect(received).await?;
     failpoint::reach("inspected");
     let manifest = package.manifest;
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = app.db.begin().await?;
-    let is_claim = queries::claim(&mut tx, &manifest, user.id).await?;
-    if !is_claim {
-        check_owner(&mut tx, user, &manifest.id).await?;
-    }
+    let admission = admit(&mut tx, user, &manifest, &received.hash).await?;
     failpoint::reach("claimed");
-    if !is_claim
-        && let Some(existing) = queries::find_version(&mut tx, &manifest.id, &manifest.version.to_string()).await?
-    {
-        if existing.file_hash != received.hash {
-            return Err(queries::exists(&manifest));
-        }
+    if let Admission::Known(existing) = admission {
         // A file that was lost or put into quarantine comes back with the same bytes.
         if app.storage.open(&existing.file_path, 0).await?.is_none() {
             app.storage.keep(received, &manifest.id, &manifest.version.to_string()).await?;
         }
         return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
     }
-
-    check_dependencies(&mut tx, &manifest).await?;
     let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
     let version = manifest.version.to_string();
     let path = app.storage.keep(received, &manifest.id, &version).await?;
@@ -181,7 +176,7 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     let version_id =
         queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
     failpoint::reach("inserted");
-    if !is_claim {
+    if matches!(admission, Admission::Further) {
         choose_current(&mut tx, &manifest.id).await?;
         queries::touch(&mut tx, &manifest.id).await?;
     }
@@ -194,19 +189,56 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     Ok(Outcome { version_id, manifest, is_new: true })
 }
 
-/// Locks a plugin that was there before for one of its owners.
-async fn check_owner(db: &mut PgConnection, user: &CurrentUser, id: &str) -> Result<()> {
-    let plugin = queries::lock(db, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
-    if !queries::is_owner(db, id, user.id).await? {
-        return Err(Error::with(&codes::NOT_OWNER, &[id]));
-    }
-    if plugin.status == Status::Banned {
-        return Err(Error::with(&codes::PLUGIN_BANNED, &[id]));
-    }
-    Ok(())
+/// What a package is to the marketplace.
+enum Admission {
+    /// The first version of a new plugin, claimed for its owner.
+    New,
+    /// A further version.
+    Further,
+    /// These very bytes are published.
+    Known(queries::Existing),
 }
 
-async fn inspect(received: Received) -> Result<(Received, Package)> {
+/// Claims or locks the plugin and checks everything that does not depend on the package's bytes alone.
+async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<Admission> {
+    if queries::claim(db, manifest, user.id).await? {
+        check_dependencies(db, manifest).await?;
+        return Ok(Admission::New);
+    }
+    let plugin = queries::lock(db, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    if !queries::is_owner(db, &manifest.id, user.id).await? {
+        return Err(Error::with(&codes::NOT_OWNER, &[&manifest.id]));
+    }
+    if plugin.status == Status::Banned {
+        return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
+    }
+    match queries::find_version(db, &manifest.id, &manifest.version.to_string()).await? {
+        Some(existing) if existing.file_hash == hash => Ok(Admission::Known(existing)),
+        Some(_) => Err(queries::exists(manifest)),
+        None => {
+            check_dependencies(db, manifest).await?;
+            Ok(Admission::Further)
+        }
+    }
+}
+
+/// Whether a package could be published now, and would be new; changes nothing.
+///
+/// # Errors
+/// Those of publishing.
+pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
+    user.allows(Scope::Publish, &manifest.id)?;
+    let mut tx = app.db.begin().await?;
+    let admission = admit(&mut tx, user, manifest, hash).await?;
+    tx.rollback().await?;
+    Ok(!matches!(admission, Admission::Known(_)))
+}
+
+/// Reads a received package.
+///
+/// # Errors
+/// 400 naming every fault of the package.
+pub async fn inspect(received: Received) -> Result<(Received, Package)> {
     let (received, inspected) = spawn_blocking(move || {
         let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
         (received, inspected)

@@ -17,7 +17,7 @@ use crate::{
     envelope::Success,
     error::Result,
     extract::{FromParams, Params, Path, Query},
-    state::AppState,
+    state::{App, AppState},
 };
 
 /// How far back a trend goes.
@@ -30,17 +30,18 @@ impl FromParams for Days {
 }
 
 /// Downloads of a plugin.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Serialize, ToSchema)]
 pub struct PluginStats {
-    total_downloads: i64,
+    pub total_downloads: i64,
     /// Today and the six days before, UTC.
-    weekly_downloads: i64,
+    pub weekly_downloads: i64,
     /// Today and the 29 days before, UTC.
-    monthly_downloads: i64,
+    pub monthly_downloads: i64,
     /// Downloads by version.
-    version_distribution: BTreeMap<String, i64>,
+    pub version_distribution: BTreeMap<String, i64>,
     /// One point per day, oldest first, days without downloads included.
-    download_trend: Vec<Point>,
+    pub download_trend: Vec<Point>,
 }
 
 /// Downloads of one day.
@@ -48,8 +49,9 @@ pub struct PluginStats {
 pub struct Point {
     /// UTC day.
     #[schema(format = Date, example = "2026-01-15")]
-    date: String,
-    downloads: i64,
+    pub date: String,
+    /// How many.
+    pub downloads: i64,
 }
 
 /// Counts a plugin's downloads.
@@ -64,33 +66,41 @@ pub async fn plugin_stats(
 ) -> Result<Response> {
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}/{today}");
-    let ready = of_plugin(&app, id.as_str(), &what, async {
-        find_visible(&app, &id).await?;
-        let trend = Trend::read(&app, Some(id.as_str()), days).await?;
-        let versions = queries::version_downloads(&app.db, id.as_str()).await?;
-        let version_distribution: BTreeMap<String, i64> = versions.into_iter().collect();
-        cache::json(&*Success::of(PluginStats {
-            total_downloads: version_distribution.values().sum(),
-            weekly_downloads: trend.last(7),
-            monthly_downloads: trend.last(30),
-            version_distribution,
-            download_trend: trend.points(days),
-        }))
-    });
+    let ready =
+        of_plugin(&app, id.as_str(), &what, async { cache::json(&*Success::of(find_stats(&app, &id, days).await?)) });
     Ok(ready.await?.respond(&headers))
 }
 
+/// Downloads of a plugin, day by day for so many days.
+///
+/// # Errors
+/// 404 when there is no such plugin.
+pub async fn find_stats(app: &App, id: &PluginId, days: u32) -> Result<PluginStats> {
+    find_visible(app, id).await?;
+    let trend = Trend::read(app, Some(id.as_str()), days).await?;
+    let versions = queries::version_downloads(&app.db, id.as_str()).await?;
+    let version_distribution: BTreeMap<String, i64> = versions.into_iter().collect();
+    Ok(PluginStats {
+        total_downloads: version_distribution.values().sum(),
+        weekly_downloads: trend.last(7),
+        monthly_downloads: trend.last(30),
+        version_distribution,
+        download_trend: trend.points(days),
+    })
+}
+
 /// Totals of the whole marketplace; banned plugins are left out.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Serialize, ToSchema)]
 pub struct MarketplaceStats {
-    total_plugins: i64,
-    total_versions: i64,
-    total_downloads: i64,
-    total_ratings: i64,
-    total_users: i64,
-    weekly_downloads: i64,
-    monthly_downloads: i64,
-    download_trend: Vec<Point>,
+    pub total_plugins: i64,
+    pub total_versions: i64,
+    pub total_downloads: i64,
+    pub total_ratings: i64,
+    pub total_users: i64,
+    pub weekly_downloads: i64,
+    pub monthly_downloads: i64,
+    pub download_trend: Vec<Point>,
 }
 
 /// Counts the whole marketplace.
@@ -105,20 +115,28 @@ pub async fn marketplace_stats(
     // Users are in no generation, and whole tables are counted here: once a second at most.
     let (generation, second) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp());
     let ready = app.cache.local(format!("stats/{days}@{generation}/{second}"), async {
-        let totals = queries::totals(&app.db).await?;
-        let trend = Trend::read(&app, None, days).await?;
-        cache::json(&*Success::of(MarketplaceStats {
-            total_plugins: totals.plugins,
-            total_versions: totals.versions,
-            total_downloads: totals.downloads,
-            total_ratings: totals.ratings,
-            total_users: totals.users,
-            weekly_downloads: trend.last(7),
-            monthly_downloads: trend.last(30),
-            download_trend: trend.points(days),
-        }))
+        cache::json(&*Success::of(find_marketplace_stats(&app, days).await?))
     });
     Ok(ready.await?.respond(&headers))
+}
+
+/// Totals of the whole marketplace, and its downloads day by day for so many days.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_marketplace_stats(app: &App, days: u32) -> Result<MarketplaceStats> {
+    let totals = queries::totals(&app.db).await?;
+    let trend = Trend::read(app, None, days).await?;
+    Ok(MarketplaceStats {
+        total_plugins: totals.plugins,
+        total_versions: totals.versions,
+        total_downloads: totals.downloads,
+        total_ratings: totals.ratings,
+        total_users: totals.users,
+        weekly_downloads: trend.last(7),
+        monthly_downloads: trend.last(30),
+        download_trend: trend.points(days),
+    })
 }
 
 /// Downloads by day, up to today.
@@ -128,7 +146,7 @@ struct Trend {
 }
 
 impl Trend {
-    async fn read(app: &AppState, id: Option<&str>, days: u32) -> Result<Self> {
+    async fn read(app: &App, id: Option<&str>, days: u32) -> Result<Self> {
         let today = OffsetDateTime::now_utc().date();
         let since = today - Duration::days(i64::from(days.max(30)) - 1);
         let by_day = queries::downloads_by_day(&app.db, id, since).await?.into_iter().collect();

@@ -23,7 +23,7 @@ use crate::{
     timestamps,
 };
 
-pub use queries::find_plugin_of;
+pub use queries::{Reviewed, find_own, find_plugin_of, recent};
 
 /// The most characters of a review.
 const MAX_REVIEW: usize = 5_000;
@@ -34,29 +34,32 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 /// A rating as others see it.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Serialize, ToSchema)]
 pub struct Rating {
-    id: i64,
-    rating: i16,
+    pub id: i64,
+    pub rating: i16,
     #[serde(serialize_with = "timestamps::serialize")]
-    created_at: OffsetDateTime,
+    pub created_at: OffsetDateTime,
     #[serde(serialize_with = "timestamps::serialize")]
-    updated_at: OffsetDateTime,
-    username: String,
-    display_name: String,
+    pub updated_at: OffsetDateTime,
+    pub username: String,
+    pub display_name: String,
     /// Empty when there is none.
-    review: String,
+    pub review: String,
 }
 
 /// A page of ratings, and how all of them are spread.
 #[derive(Serialize, ToSchema)]
 pub struct Ratings {
-    pagination: Pagination,
+    /// Where it stands in the whole list.
+    pub pagination: Pagination,
     /// Mean of all, two decimals; 0 without any.
-    average: f64,
+    pub average: f64,
     /// How many gave 1, 2, 3, 4 and 5.
-    distribution: [i64; 5],
-    ratings: Vec<Rating>,
+    pub distribution: [i64; 5],
+    /// Newest first.
+    pub ratings: Vec<Rating>,
 }
 
 /// Lists a plugin's ratings, newest first.
@@ -70,13 +73,21 @@ pub async fn list(
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
     let ready = plugins::of_plugin(&app, id.as_str(), &what, async {
-        plugins::find_visible(&app, &id).await?;
-        cache::json(&*Success::of(find(&app, id.as_str(), page).await?))
+        cache::json(&*Success::of(find_page(&app, &id, page).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
 
 /// One page of a plugin's ratings.
+///
+/// # Errors
+/// 404 when there is no such plugin.
+pub async fn find_page(app: &App, id: &PluginId, page: Page) -> Result<Ratings> {
+    plugins::find_visible(app, id).await?;
+    find(app, id.as_str(), page).await
+}
+
+/// One page of the ratings of a plugin that is known to be there.
 ///
 /// # Errors
 /// When the database is away.
@@ -120,13 +131,22 @@ pub async fn rate(
     Path(id): Path<PluginId>,
     Body(new): Body<NewRating>,
 ) -> Result<Json<Success<Rating>>> {
+    let rating = save(&app, &user, &id, new).await?;
+    Ok(Success::saying(rating, lang.pick("评分成功", "Rated")))
+}
+
+/// Saves a user's rating in place of the one before.
+///
+/// # Errors
+/// 404 when there is no such plugin.
+pub async fn save(app: &App, user: &CurrentUser, id: &PluginId, new: NewRating) -> Result<Rating> {
     user.allows(Scope::Rate, id.as_str())?;
-    let mut tx = begin(&app, id.as_str()).await?;
+    let mut tx = begin(app, id.as_str()).await?;
     let before = queries::find(&mut tx, id.as_str(), user.id).await?;
     let rating = queries::upsert(&mut tx, id.as_str(), user.id, new.rating, new.review.as_deref()).await?;
     let change = RatingChange { before, after: Some(new.rating) };
-    finish(&app, tx, id.as_str(), change).await?;
-    Ok(Success::saying(rating, lang.pick("评分成功", "Rated")))
+    finish(app, tx, id.as_str(), change).await?;
+    Ok(rating)
 }
 
 /// Takes one's own rating back.

@@ -1,6 +1,7 @@
 //! SQL of ratings: `plugin_ratings`.
 
-use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
+use time::OffsetDateTime;
 
 use super::Rating;
 use crate::{error::Result, page::Page};
@@ -71,6 +72,48 @@ pub(super) async fn delete(db: &mut PgConnection, plugin: &str, user: i64) -> Re
         user
     );
     Ok(gone.fetch_optional(db).await?)
+}
+
+/// A user's own rating of a plugin, with its review.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_own(db: impl PgExecutor<'_>, plugin: &str, user: i64) -> Result<Option<(i16, String)>> {
+    let row = query!(
+        r#"select rating, coalesce(review, '') as "review!" from plugin_ratings where plugin_id = $1 and user_id = $2"#,
+        plugin,
+        user
+    );
+    Ok(row.fetch_optional(db).await?.map(|r| (r.rating, r.review)))
+}
+
+/// A rating of any plugin.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Reviewed {
+    pub id: i64,
+    pub plugin_id: String,
+    pub username: String,
+    pub rating: i16,
+    pub review: String,
+    pub updated_at: OffsetDateTime,
+}
+
+/// A page of all ratings, newest first, and how many there are.
+///
+/// # Errors
+/// When the database is away.
+pub async fn recent(db: &PgPool, page: Page) -> Result<(Vec<Reviewed>, i64)> {
+    let rows = query_as!(
+        Reviewed,
+        r#"select r.id, r.plugin_id, u.username, r.rating, coalesce(r.review, '') as "review!", r.updated_at
+           from plugin_ratings r join users u on u.id = r.user_id order by r.updated_at desc, r.id desc limit $1 offset $2"#,
+        i64::from(page.limit),
+        i64::try_from(page.offset()).unwrap_or(i64::MAX)
+    )
+    .fetch_all(db)
+    .await?;
+    let total = query_scalar!(r#"select count(*) as "n!" from plugin_ratings"#).fetch_one(db).await?;
+    Ok((rows, total))
 }
 
 /// Which plugin and user a rating belongs to.

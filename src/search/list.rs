@@ -25,12 +25,23 @@ const MAX_TAGS: usize = 20;
 
 /// What to show.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Wanted {
-    words: Option<String>,
-    filter: Filter,
-    sort: Option<Sort>,
-    order: Option<Order>,
-    page: Page,
+    pub words: Option<String>,
+    pub filter: Filter,
+    /// By relevance with words, else by downloads, when absent.
+    pub sort: Option<Sort>,
+    /// The sort's own direction when absent.
+    pub order: Option<Order>,
+    pub page: Page,
+}
+
+impl Wanted {
+    /// The best matches for some words.
+    pub fn words(words: &str, limit: u32) -> Self {
+        let page = Page { page: 1, limit };
+        Self { words: Some(words.to_owned()), filter: Filter::default(), sort: None, order: None, page }
+    }
 }
 
 impl FromParams for Wanted {

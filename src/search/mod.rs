@@ -9,6 +9,7 @@ mod list;
 mod suggestions;
 
 pub use follow::{Search, rebuild, refresh, rest};
+pub use list::{Wanted, find};
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -22,3 +22,4 @@ mod program;
 mod readme;
 mod released_client;
 mod structure;
+mod web;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Parts of the product, left to right: each may use those before it.
-const DOMAINS: [&str; 5] = ["accounts", "plugins", "search", "ratings", "admin"];
+const DOMAINS: [&str; 6] = ["accounts", "plugins", "search", "ratings", "admin", "web"];
 /// What puts everything together; nothing imports it but `lib` and `main`.
 const TOP: [&str; 4] = ["commands", "jobs", "routes", "lib"];
 

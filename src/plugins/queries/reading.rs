@@ -260,6 +260,97 @@ pub async fn owners(db: impl PgExecutor<'_>, id: &str) -> Result<Vec<Owner>> {
     .await?)
 }
 
+/// Listed plugins whose current version needs this one, most downloaded first.
+pub async fn dependents(db: impl PgExecutor<'_>, id: &str, limit: i64) -> Result<Vec<(String, String)>> {
+    let rows = query!(
+        "select p.id, p.name from plugin_dependencies d
+         join plugin_versions v on v.id = d.version_id
+         join plugins p on p.id = v.plugin_id and p.current_version = v.version
+         where d.dependency_id = $1 and p.status <> 'banned' order by p.downloads desc, p.id limit $2",
+        id,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.id, r.name)).collect())
+}
+
+/// Ids of active plugins by their downloads since a day, most first.
+pub async fn trending(db: impl PgExecutor<'_>, since: Date, limit: i64) -> Result<Vec<String>> {
+    Ok(query_scalar!(
+        "select p.id from download_days d
+         join plugin_versions v on v.id = d.version_id join plugins p on p.id = v.plugin_id
+         where d.day >= $1 and p.status = 'active' and p.current_version is not null
+         group by p.id order by sum(d.downloads) desc, p.id limit $2",
+        since,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// A version as feeds announce it.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Release {
+    pub id: String,
+    pub name: String,
+    pub author: String,
+    pub description: String,
+    pub version: String,
+    pub changelog: String,
+    pub created_at: OffsetDateTime,
+}
+
+/// The newest versions of active plugins; without yanked ones.
+pub async fn newest_releases(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Release>> {
+    Ok(query_as!(
+        Release,
+        r#"select p.id, p.name, p.author, p.description, v.version, coalesce(v.changelog, '') as "changelog!", v.created_at
+           from plugin_versions v join plugins p on p.id = v.plugin_id
+           where p.status = 'active' and v.yanked_at is null order by v.id desc limit $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// A plugin among one's own.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct OwnPlugin {
+    pub id: String,
+    pub name: String,
+    pub status: Status,
+    pub current_version: Option<String>,
+    pub downloads: i64,
+    pub rating: f64,
+    pub rating_count: i64,
+    pub versions: i64,
+    pub updated_at: OffsetDateTime,
+}
+
+/// The plugins a user owns, latest change first.
+pub async fn owned_by(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<OwnPlugin>> {
+    Ok(query_as!(
+        OwnPlugin,
+        r#"select p.id, p.name, p.status as "status: Status", p.current_version, p.downloads,
+               p.rating::float8 as "rating!", p.rating_count, p.updated_at,
+               (select count(*) from plugin_versions v where v.plugin_id = p.id) as "versions!"
+           from plugin_owners o join plugins p on p.id = o.plugin_id
+           where o.user_id = $1 order by p.updated_at desc, p.id"#,
+        user
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Ids of listed plugins with the time of their last change, for the sitemap.
+pub async fn addresses(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<(String, OffsetDateTime)>> {
+    let rows = query!(
+        "select id, updated_at from plugins where status = 'active' and current_version is not null
+         order by downloads desc, id limit $1",
+        limit
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.id, r.updated_at)).collect())
+}
+
 /// Whether a plugin is there and not banned.
 pub async fn is_visible(db: impl PgExecutor<'_>, id: &str) -> Result<bool> {
     let found = query_scalar!("select 1 as one from plugins where id = $1 and status <> 'banned'", id);

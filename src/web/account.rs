@@ -1,0 +1,79 @@
+//! One's own account: profile, password, sessions.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use uuid::Uuid;
+
+use super::{
+    form::{Filled, Form, done},
+    look::Look,
+    visitor::Member,
+};
+use crate::{
+    accounts::{self, LiveSession, PasswordChange, ProfileChange, SessionUser, User},
+    codes,
+    error::{Error, OrRefuse, Result},
+    state::{App, AppState},
+};
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct Account {
+    page: Look,
+    user: User,
+    sessions: Vec<LiveSession>,
+    own_session: Uuid,
+    profile: Filled,
+    password: Filled,
+}
+
+/// Shows the account.
+pub(super) async fn page(State(app): State<AppState>, member: Member) -> Result<Response> {
+    show(&app, member, None, Filled::default()).await
+}
+
+async fn show(app: &App, member: Member, profile: Option<Filled>, password: Filled) -> Result<Response> {
+    let Member { look, session } = member;
+    let user = accounts::find_by_id(&app.db, session.user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let sessions = accounts::live_sessions(&app.db, session.user.id).await?;
+    let profile =
+        profile.unwrap_or_else(|| Filled::with(&[("display_name", &user.display_name), ("email", &user.email)]));
+    let status = profile.status().max(password.status());
+    let page = Account { page: look, user, sessions, own_session: session.session, profile, password };
+    page.page.show_with(status, &page)
+}
+
+/// Changes profile or password, or ends a session.
+pub(super) async fn change(State(app): State<AppState>, member: Member, form: Form) -> Result<Response> {
+    let error = match change_read(&app, &member.session, &form).await {
+        Ok(code) => return Ok(done("/account", code).into_response()),
+        Err(error) => error,
+    };
+    let refused = form.refused(error)?;
+    match form.get("what") {
+        "profile" => show(&app, member, Some(refused), Filled::default()).await,
+        _ => show(&app, member, None, refused).await,
+    }
+}
+
+async fn change_read(app: &App, by: &SessionUser, form: &Form) -> Result<&'static str> {
+    match form.get("what") {
+        "profile" => {
+            accounts::update_profile(app, by.user.id, form.read::<ProfileChange>()?).await?;
+            Ok("saved")
+        }
+        "password" => {
+            accounts::set_password(app, by, form.read::<PasswordChange>()?).await?;
+            Ok("password")
+        }
+        "session" => {
+            let session = form.get("session").parse().map_err(|_| Error::new(&codes::NOT_FOUND))?;
+            accounts::end_own_session(&app.db, by.user.id, session).await?;
+            Ok("ended")
+        }
+        _ => Err(Error::new(&codes::NOT_FOUND)),
+    }
+}

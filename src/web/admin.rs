@@ -1,0 +1,193 @@
+//! Administration: totals and charts, users, plugins, reviews, the audit log.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+use super::{
+    browse::steps,
+    charts::{self, DayChart},
+    look::Look,
+    visitor::Boss,
+};
+use crate::{
+    accounts::{self, UserRow},
+    audit::{self, Act},
+    error::Result,
+    extract::{Choice, FromParams, Params, Query},
+    health::Standing,
+    page::{Page, Pagination},
+    plugins::{self, AdminRow, MarketplaceStats, Status},
+    ratings::{self, Reviewed},
+    state::AppState,
+};
+
+/// Days of the chart.
+const DAYS: u32 = 90;
+
+#[derive(Template)]
+#[template(path = "admin.html")]
+struct Overview {
+    page: Look,
+    stats: MarketplaceStats,
+    chart: DayChart,
+    standings: [Standing; 3],
+    journal_bytes: u64,
+    connections: (u32, usize),
+    acts: Vec<Act>,
+}
+
+impl Overview {
+    /// How a dependency stands, in a word.
+    fn word(&self, standing: &Standing) -> &str {
+        match standing {
+            Standing::Up => self.page.t("正常", "up"),
+            Standing::Down => self.page.t("中断", "down"),
+            Standing::Internal => self.page.t("内置", "built in"),
+        }
+    }
+
+    fn is_down(&self, standing: &Standing) -> bool {
+        *standing == Standing::Down
+    }
+}
+
+/// Shows health and totals.
+pub(super) async fn overview(State(app): State<AppState>, Boss { look, .. }: Boss) -> Result<Response> {
+    let stats = plugins::find_marketplace_stats(&app, DAYS).await?;
+    let (acts, _) = audit::list(&app.db, None, 8, 0).await?;
+    let page = Overview {
+        page: look,
+        chart: charts::days(&stats.download_trend),
+        stats,
+        standings: app.health.standings(),
+        journal_bytes: app.journal.backlog(),
+        connections: (app.db.size(), app.db.num_idle()),
+        acts,
+    };
+    page.page.show(&page)
+}
+
+/// Which entries of a list to show.
+pub(super) struct Wanted {
+    pub search: String,
+    pub status: String,
+    pub page: Page,
+}
+
+impl FromParams for Wanted {
+    fn from_params(params: &mut Params) -> Self {
+        let search = params.short_text("search", 255).unwrap_or_default();
+        let status = params.short_text("status", 20).unwrap_or_default();
+        Self { search, status, page: Page::from_params(params) }
+    }
+}
+
+impl Wanted {
+    fn words(&self) -> Option<&str> {
+        Some(self.search.trim()).filter(|words| !words.is_empty())
+    }
+
+    fn limit(&self) -> i64 {
+        self.page.limit.into()
+    }
+
+    fn offset(&self) -> i64 {
+        i64::try_from(self.page.offset()).unwrap_or(i64::MAX)
+    }
+
+    /// This list's pages.
+    fn pages(&self, total: i64) -> (Pagination, Vec<u32>) {
+        let pagination = Pagination::new(self.page, total.cast_unsigned());
+        (pagination, steps(&pagination))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin_users.html")]
+struct Users {
+    page: Look,
+    own_id: i64,
+    wanted: Wanted,
+    users: Vec<UserRow>,
+    pagination: Pagination,
+    steps: Vec<u32>,
+}
+
+/// Lists users.
+pub(super) async fn users(
+    State(app): State<AppState>,
+    Boss { look, admin }: Boss,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response> {
+    let (users, total) = accounts::find_users(&app.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
+    let (pagination, steps) = wanted.pages(total);
+    let page = Users { page: look, own_id: admin.id, wanted, users, pagination, steps };
+    page.page.show(&page)
+}
+
+#[derive(Template)]
+#[template(path = "admin_plugins.html")]
+struct Plugins {
+    page: Look,
+    wanted: Wanted,
+    plugins: Vec<AdminRow>,
+    pagination: Pagination,
+    steps: Vec<u32>,
+}
+
+/// Lists plugins, banned ones too.
+pub(super) async fn plugins(
+    State(app): State<AppState>,
+    Boss { look, .. }: Boss,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response> {
+    let status = Status::from_name(&wanted.status);
+    let (plugins, total) =
+        plugins::list_for_admin(&app.db, status, wanted.words(), wanted.limit(), wanted.offset()).await?;
+    let (pagination, steps) = wanted.pages(total);
+    let page = Plugins { page: look, wanted, plugins, pagination, steps };
+    page.page.show(&page)
+}
+
+#[derive(Template)]
+#[template(path = "admin_reviews.html")]
+struct Reviews {
+    page: Look,
+    reviews: Vec<Reviewed>,
+    pagination: Pagination,
+    steps: Vec<u32>,
+}
+
+/// Lists ratings, newest first.
+pub(super) async fn reviews(
+    State(app): State<AppState>,
+    Boss { look, .. }: Boss,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response> {
+    let (reviews, total) = ratings::recent(&app.db, wanted.page).await?;
+    let (pagination, steps) = wanted.pages(total);
+    let page = Reviews { page: look, reviews, pagination, steps };
+    page.page.show(&page)
+}
+
+#[derive(Template)]
+#[template(path = "admin_audit.html")]
+struct AuditLog {
+    page: Look,
+    wanted: Wanted,
+    acts: Vec<Act>,
+    pagination: Pagination,
+    steps: Vec<u32>,
+}
+
+/// Shows the audit log, all of it or that of one target.
+pub(super) async fn audit_log(
+    State(app): State<AppState>,
+    Boss { look, .. }: Boss,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response> {
+    let (acts, total) = audit::list(&app.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
+    let (pagination, steps) = wanted.pages(total);
+    let page = AuditLog { page: look, wanted, acts, pagination, steps };
+    page.page.show(&page)
+}

@@ -1,0 +1,68 @@
+//! A small picture for the README of a plugin: its version, downloads or rating.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+use super::{look::Look, plugin};
+use crate::{
+    error::Result,
+    extract::{FromParams, Params, Path, Query},
+    plugins::PluginId,
+    state::AppState,
+};
+
+/// What a badge tells.
+pub(super) struct Shows(String);
+
+impl FromParams for Shows {
+    fn from_params(params: &mut Params) -> Self {
+        Self(params.text(&["show"]).unwrap_or("version").to_owned())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "badge.svg", escape = "html")]
+struct Badge {
+    label: String,
+    value: String,
+    label_width: u32,
+    value_width: u32,
+}
+
+/// Draws the badge of a plugin.
+pub(super) async fn badge(
+    State(app): State<AppState>,
+    page: Look,
+    Path(id): Path<PluginId>,
+    Query(Shows(shows)): Query<Shows>,
+) -> Result<Response> {
+    let plugin = plugin::find(&app, &id).await?;
+    let (label, value) = match shows.as_str() {
+        "downloads" => (page.t("下载", "downloads"), page.short(&plugin.downloads)),
+        "rating" if plugin.rating_count == 0 => (page.t("评分", "rating"), "—".to_owned()),
+        "rating" => (page.t("评分", "rating"), format!("★ {:.1}", plugin.rating)),
+        _ => (
+            "geektools",
+            plugin.current_version.as_ref().map_or_else(|| "—".to_owned(), |version| format!("v{version}")),
+        ),
+    };
+    let (label_width, value_width) = (width(label), width(&value));
+    let badge = Badge { label: label.to_owned(), value, label_width, value_width };
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=300")];
+    Ok((headers, badge.render().map_err(anyhow::Error::from)?).into_response())
+}
+
+/// About how wide a text is in Verdana 11, with room at both ends.
+fn width(text: &str) -> u32 {
+    let chars = text.chars().map(|c| match c {
+        'i' | 'l' | 'j' | '.' | ' ' | '\'' | '1' => 45,
+        'm' | 'w' | 'M' | 'W' => 100,
+        c if c.is_ascii() => 70,
+        _ => 115,
+    });
+    chars.sum::<u32>() / 10 + 14
+}

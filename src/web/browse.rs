@@ -1,0 +1,206 @@
+//! Lists and searches as pages; everything a page shows is in its address.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, http::HeaderMap, response::Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{look::Look, visitor::Visitor};
+use crate::{
+    error::Result,
+    extract::{Choice, FromParams, Params, Query},
+    page::{Page, Pagination},
+    plugins::{Filter, Order, PluginItem, Sort, StatusFilter},
+    search::{self, Wanted},
+    state::{App, AppState},
+};
+
+/// Entries of a page.
+const LIMIT: u32 = 20;
+/// Tags offered as filters.
+const TAGS: usize = 18;
+
+/// What the address asks for. What makes no sense is passed over: a page is for people.
+pub(super) struct Asked {
+    pairs: Vec<(String, String)>,
+}
+
+impl FromParams for Asked {
+    fn from_params(params: &mut Params) -> Self {
+        const KNOWN: [&str; 9] = ["q", "tag", "author", "rating", "runs_on", "status", "sort", "order", "page"];
+        let pairs = KNOWN.iter().flat_map(|name| params.all(name).into_iter().map(|value| ((*name).to_owned(), value)));
+        Self { pairs: pairs.filter(|(_, value)| value.chars().count() <= 255).take(30).collect() }
+    }
+}
+
+impl Asked {
+    fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    fn tags(&self) -> Vec<String> {
+        self.pairs.iter().filter(|(name, _)| name == "tag").map(|(_, value)| value.clone()).take(10).collect()
+    }
+
+    fn choice<T: Choice>(&self, name: &str) -> Option<T> {
+        T::from_name(self.get(name))
+    }
+
+    fn has_tag(&self, tag: &str) -> bool {
+        self.pairs.iter().any(|(name, value)| name == "tag" && value.eq_ignore_ascii_case(tag))
+    }
+
+    fn wanted(&self) -> Wanted {
+        let filter = Filter {
+            status: self.choice::<StatusFilter>("status").unwrap_or_default(),
+            tags: self.tags(),
+            all_tags: true,
+            author: Some(self.get("author").to_owned()).filter(|author| !author.is_empty()),
+            min_rating: self.get("rating").parse().ok().filter(|rating| (0.0..=5.0).contains(rating)),
+            runs_on: self.get("runs_on").parse().ok(),
+        };
+        Wanted {
+            words: Some(self.get("q").to_owned()).filter(|words| !words.trim().is_empty()),
+            filter,
+            sort: self.choice::<Sort>("sort"),
+            order: self.choice::<Order>("order"),
+            page: Page { page: self.get("page").parse().unwrap_or(1).clamp(1, 100_000), limit: LIMIT },
+        }
+    }
+
+    /// The address of this list with one thing changed; always back on its first page.
+    fn with(&self, name: &str, value: &str) -> String {
+        let others = self.pairs.iter().filter(|(known, _)| known != name && known != "page");
+        let changed = Some((name, value)).filter(|(_, value)| !value.is_empty());
+        address(others.map(|(name, value)| (name.as_str(), value.as_str())).chain(changed))
+    }
+
+    /// The address of this list with a tag added, or taken away when it was there.
+    fn toggled(&self, tag: &str) -> String {
+        let is_kept =
+            |(name, value): &&(String, String)| name != "page" && !(name == "tag" && value.eq_ignore_ascii_case(tag));
+        let others = self.pairs.iter().filter(is_kept).map(|(name, value)| (name.as_str(), value.as_str()));
+        address(others.chain(Some(("tag", tag)).filter(|_| !self.has_tag(tag))))
+    }
+}
+
+fn address<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs: Vec<String> =
+        pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))).collect();
+    if pairs.is_empty() { "/plugins".to_owned() } else { format!("/plugins?{}", pairs.join("&")) }
+}
+
+/// One step of the pages' navigation; 0 stands for pages left out.
+pub(super) fn steps(pagination: &Pagination) -> Vec<u32> {
+    let (page, pages) = (pagination.page, pagination.pages);
+    let near = page.saturating_sub(1).max(1)..=(page + 1).min(pages);
+    let mut shown: Vec<u32> = [1, pages].into_iter().chain(near).filter(|n| (1..=pages).contains(n)).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let mut steps = Vec::new();
+    for n in shown {
+        if steps.last().is_some_and(|last| n > last + 1) {
+            steps.push(0);
+        }
+        steps.push(n);
+    }
+    steps
+}
+
+#[derive(Template)]
+#[template(path = "browse.html")]
+struct Browse {
+    page: Look,
+    asked: Asked,
+    words: String,
+    sort: &'static str,
+    plugins: Vec<Arc<PluginItem>>,
+    pagination: Pagination,
+    steps: Vec<u32>,
+    tags: Vec<(String, usize)>,
+    active_filters: usize,
+}
+
+/// Lists plugins; with words, those found.
+pub(super) async fn browse(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor.look, asked)).await
+}
+
+async fn make(app: &App, page: Look, asked: Asked) -> Result<Browse> {
+    let wanted = asked.wanted();
+    let found = search::find(app, &wanted).await?;
+    let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
+    let sort = wanted.sort.unwrap_or(default);
+    let sort = Sort::NAMES.iter().find(|(_, known)| *known == sort).map_or("", |(name, _)| *name);
+    let mut tags = app.catalogue.tags();
+    tags.truncate(TAGS);
+    for tag in asked.tags() {
+        if !tags.iter().any(|(known, _)| known.eq_ignore_ascii_case(&tag)) {
+            tags.insert(0, (tag, 0));
+        }
+    }
+    let filters = ["author", "rating", "runs_on", "status"];
+    Ok(Browse {
+        page,
+        words: asked.get("q").trim().to_owned(),
+        sort,
+        plugins: found.plugins,
+        pagination: found.pagination,
+        steps: steps(&found.pagination),
+        tags,
+        active_filters: filters.iter().filter(|name| !asked.get(name).is_empty()).count() + asked.tags().len(),
+        asked,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "tags.html")]
+struct Tags {
+    page: Look,
+    tags: Vec<(String, usize)>,
+}
+
+/// Shows all tags.
+pub(super) async fn tags(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
+    let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: app.catalogue.tags() });
+    visitor.show_shared(&app, &headers, make).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str) -> Asked {
+        Asked::from_params(&mut Params::parse(query).expect("a query"))
+    }
+
+    #[test]
+    fn addresses_change_one_thing_and_go_back_to_the_first_page() {
+        let asked = asked("q=磁盘&tag=a&tag=b&page=3");
+        assert_eq!(asked.with("sort", "name"), "/plugins?q=%E7%A3%81%E7%9B%98&tag=a&tag=b&sort=name");
+        assert_eq!(asked.toggled("A"), "/plugins?q=%E7%A3%81%E7%9B%98&tag=b");
+        assert_eq!(asked.toggled("c&d"), "/plugins?q=%E7%A3%81%E7%9B%98&tag=a&tag=b&tag=c%26d");
+        assert_eq!(asked.with("q", ""), "/plugins?tag=a&tag=b");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_passed_over() {
+        let wanted = asked("page=x&rating=99&runs_on=abc&sort=size").wanted();
+        assert_eq!((wanted.page.page, wanted.sort, wanted.filter.min_rating), (1, None, None));
+        assert!(wanted.filter.runs_on.is_none() && wanted.words.is_none());
+    }
+
+    #[test]
+    fn far_pages_are_left_out() {
+        let at = |page| steps(&Pagination::new(Page { page, limit: 20 }, 200));
+        assert_eq!(at(1), [1, 2, 0, 10]);
+        assert_eq!(at(5), [1, 0, 4, 5, 6, 0, 10]);
+        assert_eq!(at(10), [1, 0, 9, 10]);
+    }
+}

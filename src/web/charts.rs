@@ -1,0 +1,87 @@
+//! Charts as SVG. What they show stands in a table beside them, so they are pictures only.
+
+use crate::plugins::Point;
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 120.0;
+
+/// A chart of downloads by day.
+pub(super) struct DayChart {
+    /// The drawing, bars only: it is stretched to its place, which text could not bear.
+    pub svg: String,
+    /// The number at its upper edge.
+    pub top: i64,
+    /// Its first and its last day.
+    pub first: String,
+    pub last: String,
+}
+
+/// Draws downloads by day.
+pub(super) fn days(points: &[Point]) -> DayChart {
+    let top = scale_end(points.iter().map(|point| point.downloads).max().unwrap_or(0));
+    let step = WIDTH / points.len().max(1) as f64;
+    let mut bars = String::new();
+    for (i, point) in points.iter().enumerate() {
+        let height = point.downloads as f64 / top as f64 * HEIGHT;
+        // A day without downloads keeps a line, so that it is seen to be a day.
+        let height = height.max(1.5);
+        bars.push_str(&format!(
+            r#"<rect x="{:.2}" y="{:.2}" width="{:.2}" height="{height:.2}" rx="1"><title>{}: {}</title></rect>"#,
+            i as f64 * step + step * 0.12,
+            HEIGHT - height,
+            step * 0.76,
+            point.date,
+            point.downloads
+        ));
+    }
+    DayChart {
+        svg: format!(
+            r#"<svg class="bars" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true" focusable="false">{bars}</svg>"#
+        ),
+        top,
+        first: points.first().map(|point| point.date.clone()).unwrap_or_default(),
+        last: points.last().map(|point| point.date.clone()).unwrap_or_default(),
+    }
+}
+
+/// A round number at or above the highest value.
+fn scale_end(most: i64) -> i64 {
+    let mut unit = 1;
+    while unit * 10 < most {
+        unit *= 10;
+    }
+    [1, 2, 5, 10].into_iter().map(|n| n * unit).find(|end| *end >= most).unwrap_or(most).max(4)
+}
+
+/// One bar of a list of bars: its share of the largest, in steps of 5 for the style sheet.
+pub(super) struct Bar {
+    pub label: String,
+    pub count: i64,
+    pub share: u8,
+}
+
+/// Bars by their labels, in the order given.
+pub(super) fn bars(items: impl IntoIterator<Item = (String, i64)>, of_sum: bool) -> Vec<Bar> {
+    let items: Vec<(String, i64)> = items.into_iter().collect();
+    let counts = items.iter().map(|(_, count)| *count);
+    let whole = if of_sum { counts.sum() } else { counts.max().unwrap_or(0) };
+    let share = |count: i64| if whole == 0 { 0 } else { ((count * 20 + whole / 2) / whole * 5) as u8 };
+    items.into_iter().map(|(label, count)| Bar { label, share: share(count), count }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_ends_at_a_round_number() {
+        assert_eq!([0, 4, 7, 11, 130, 999].map(scale_end), [4, 5, 10, 20, 200, 1000]);
+    }
+
+    #[test]
+    fn bars_are_shares() {
+        let shares: Vec<u8> = bars([("a".into(), 3), ("b".into(), 1)], true).iter().map(|bar| bar.share).collect();
+        assert_eq!(shares, [75, 25]);
+        assert!(bars([("a".into(), 0)], false).iter().all(|bar| bar.share == 0));
+    }
+}

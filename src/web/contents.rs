@@ -1,0 +1,227 @@
+//! Files of a version and differences between two, as pages.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{
+    highlight,
+    look::Look,
+    markdown,
+    plugin::{self, Header},
+    visitor::Visitor,
+};
+use crate::{
+    codes,
+    error::{OrRefuse, Result},
+    extract::{FromParams, Params, Path, Query},
+    plugins::{self, Change, Comparison, FileChange, PluginDetail, PluginId, StoredFile},
+    state::AppState,
+};
+
+/// What a path may not hold in an address.
+const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
+
+/// The address of a file's page.
+pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
+    format!("/plugins/{id}/files/{version}/{}", utf8_percent_encode(path, PATH))
+}
+
+#[derive(Template)]
+#[template(path = "files.html")]
+struct Files<'a> {
+    page: Look,
+    header: Header,
+    plugin: Arc<PluginDetail>,
+    version: &'a str,
+    files: &'a [StoredFile],
+    size: u64,
+    shown: Option<Shown>,
+}
+
+/// The file a page shows.
+struct Shown {
+    path: String,
+    size: u64,
+    executable: bool,
+    hash: String,
+    code: String,
+    /// A Markdown file as HTML.
+    rendered: Option<Arc<str>>,
+    is_cut: bool,
+}
+
+impl Files<'_> {
+    fn address(&self, path: &str) -> String {
+        file_address(&self.plugin.id, self.version, path)
+    }
+
+    fn is_shown(&self, path: &str) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.path == path)
+    }
+}
+
+/// To the files of the current version.
+pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Redirect> {
+    let plugin = plugin::find(&app, &id).await?;
+    let newest = plugin.versions.first().map(|item| item.version.clone());
+    let version = plugin.current_version.clone().or(newest).or_refuse(&codes::VERSION_NOT_FOUND)?;
+    Ok(Redirect::to(&format!("/plugins/{}/files/{version}", id.as_str())))
+}
+
+/// Lists the files of a version and shows the one most worth reading.
+pub(super) async fn files(
+    app: State<AppState>,
+    visitor: Visitor,
+    Path((id, version)): Path<(PluginId, String)>,
+) -> Result<Response> {
+    show(app, visitor, id, version, None).await
+}
+
+/// Shows a file of a version.
+pub(super) async fn file(
+    app: State<AppState>,
+    visitor: Visitor,
+    Path((id, version, path)): Path<(PluginId, String, String)>,
+) -> Result<Response> {
+    show(app, visitor, id, version, Some(path)).await
+}
+
+async fn show(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    id: PluginId,
+    version: String,
+    path: Option<String>,
+) -> Result<Response> {
+    let stored = plugins::find_version(&app, &id, &version).await?;
+    let plugin = plugin::find(&app, &id).await?;
+    let contents = plugins::read_contents(&app, &stored).await?;
+    let first = || {
+        let mut files = contents.files.iter();
+        files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
+    };
+    let shown = match path.or_else(first) {
+        Some(path) => Some(shown(plugins::read_file(&app, &stored, &path).await?)),
+        None => None,
+    };
+    let page = Files {
+        header: plugin::header(&plugin, "files", &visitor),
+        page: visitor.look,
+        plugin,
+        version: &version,
+        size: contents.files.iter().map(|file| file.size).sum(),
+        files: &contents.files,
+        shown,
+    };
+    page.page.show(&page)
+}
+
+fn shown(file: StoredFile) -> Shown {
+    let text = file.text.unwrap_or_default();
+    let is_markdown = file.path.to_ascii_lowercase().ends_with(".md");
+    Shown {
+        is_cut: (text.len() as u64) < file.size,
+        code: highlight::lines(&file.path, &text, "L"),
+        rendered: is_markdown.then(|| markdown::html(&text)),
+        path: file.path,
+        size: file.size,
+        executable: file.executable,
+        hash: file.hash,
+    }
+}
+
+/// Two versions chosen in a form.
+pub(super) struct Chosen {
+    from: String,
+    to: String,
+}
+
+impl FromParams for Chosen {
+    fn from_params(params: &mut Params) -> Self {
+        let mut text = |name| params.short_text(name, 50).unwrap_or_default();
+        Self { from: text("from"), to: text("to") }
+    }
+}
+
+/// To the comparison of the versions chosen; of the newest two when none are.
+pub(super) async fn choose(
+    State(app): State<AppState>,
+    Path(id): Path<PluginId>,
+    Query(Chosen { mut from, mut to }): Query<Chosen>,
+) -> Result<Response> {
+    if from.is_empty() || to.is_empty() {
+        let plugin = plugin::find(&app, &id).await?;
+        let mut versions = plugin.versions.iter().map(|item| item.version.clone());
+        to = versions.next().or_refuse(&codes::VERSION_NOT_FOUND)?;
+        from = versions.next().unwrap_or_else(|| to.clone());
+    }
+    let range = format!("{from}...{to}");
+    let range = utf8_percent_encode(&range, PATH).to_string().replace('/', "%2F");
+    Ok(Redirect::to(&format!("/plugins/{}/compare/{range}", id.as_str())).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "compare.html")]
+struct Compare {
+    page: Look,
+    header: Header,
+    plugin: Arc<PluginDetail>,
+    comparison: Comparison,
+}
+
+impl Compare {
+    /// Where the two versions hold different files, told in a word.
+    fn word(&self, change: &FileChange) -> &str {
+        match change.change {
+            Change::Added => self.page.t("新增", "added"),
+            Change::Removed => self.page.t("删除", "removed"),
+            Change::Modified => self.page.t("修改", "modified"),
+            Change::Mode => self.page.t("权限", "mode"),
+        }
+    }
+
+    /// Whether a file can be executed now and could not before, which deserves a look.
+    fn became_executable(&self, change: &FileChange) -> bool {
+        change.executable_after == Some(true) && change.executable_before == Some(false)
+    }
+
+    fn lost_executable(&self, change: &FileChange) -> bool {
+        change.executable_after == Some(false) && change.executable_before == Some(true)
+    }
+
+    /// A value of `info.json` for people.
+    fn value(&self, value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::Null => "—".to_owned(),
+            serde_json::Value::String(text) => text.clone(),
+            value => serde_json::to_string_pretty(value).unwrap_or_default(),
+        }
+    }
+
+    fn sign(&self, sign: &char) -> &'static str {
+        match sign {
+            '+' => "add",
+            '-' => "del",
+            _ => "same",
+        }
+    }
+}
+
+/// Compares two versions.
+pub(super) async fn compare(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    Path((id, range)): Path<(PluginId, String)>,
+) -> Result<Response> {
+    let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
+    let comparison = plugins::compare(&app, &id, from, to).await?;
+    let plugin = plugin::find(&app, &id).await?;
+    let page = Compare { header: plugin::header(&plugin, "compare", &visitor), page: visitor.look, plugin, comparison };
+    page.page.show(&page)
+}

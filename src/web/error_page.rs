@@ -1,0 +1,126 @@
+//! Around every page: headers that keep it safe, the chosen language, and failures as pages.
+//!
+//! Stands outside the API's own layer, which writes the envelope: whoever asked for a page gets the
+//! same refusal as a page, whoever did not keeps the envelope.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{cookies, look::Look};
+use crate::{
+    error::Refusal,
+    middleware::BASES,
+    plugins::PluginItem,
+    search::{self, Wanted},
+    state::{App, AppState},
+};
+
+/// Nothing but our own assets, no script or style in the page itself, no frame.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'",
+);
+const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    page: &'a Look,
+    status: u16,
+    text: &'a str,
+    request_id: &'a str,
+    /// What the address could have meant.
+    guess: String,
+    plugins: Vec<Arc<PluginItem>>,
+}
+
+/// Puts what every page needs around the whole server; the API passes untouched.
+pub async fn around(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/api/") || BASES.iter().any(|base| path.starts_with(base)) {
+        return next.run(request).await;
+    }
+    if path.len() > 1 && path.ends_with('/') && !path.starts_with("//") && *request.method() == Method::GET {
+        return Redirect::permanent(path.trim_end_matches('/')).into_response();
+    }
+    let (parts, body) = request.into_parts();
+    let asked = parts.clone();
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>()
+        && wants_page(&asked)
+    {
+        response = page_of(&app, &asked, &refusal, response).await;
+    }
+    finish(&app, &asked, &mut response);
+    response
+}
+
+fn wants_page(asked: &Parts) -> bool {
+    let accepts = asked.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepts.is_some_and(|types| types.contains("text/html"))
+}
+
+/// The refusal as a page, with the headers of the envelope it replaces.
+async fn page_of(app: &App, asked: &Parts, refusal: &Refusal, envelope: Response) -> Response {
+    let look = Look::bare(app, asked);
+    let id = envelope.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let is_missing = refusal.status.as_u16() == 404;
+    let guess = if is_missing { guess(asked) } else { String::new() };
+    let plugins = if guess.is_empty() { Vec::new() } else { find(app, &guess).await };
+    let page = ErrorPage {
+        page: &look,
+        status: refusal.status.as_u16(),
+        text: refusal.text.in_lang(look.lang),
+        request_id: &id,
+        guess,
+        plugins,
+    };
+    let Ok(mut response) = look.show_with(refusal.status, &page) else { return envelope };
+    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_LANGUAGE];
+    for (name, value) in envelope.headers().iter().filter(|(name, _)| !own.contains(name)) {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    response
+}
+
+/// Words to search for instead of the address that leads nowhere.
+fn guess(asked: &Parts) -> String {
+    let path = asked.uri.path().trim_start_matches("/plugins");
+    let name = path.split('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    let is_word = |c: &char| c.is_alphanumeric() || *c == ' ';
+    name.replace(['-', '_', '.'], " ").chars().filter(is_word).take(50).collect::<String>().trim().to_owned()
+}
+
+async fn find(app: &App, words: &str) -> Vec<Arc<PluginItem>> {
+    // Without a database there is still a page, only without proposals.
+    match search::find(app, &Wanted::words(words, 3)).await {
+        Ok(found) => found.plugins,
+        Err(_) => Vec::new(),
+    }
+}
+
+fn finish(app: &App, asked: &Parts, response: &mut Response) {
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/html"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    if is_page {
+        headers.insert(OPENER, HeaderValue::from_static("same-origin"));
+    }
+    let query = asked.uri.query().unwrap_or_default();
+    let chosen = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).filter(|l| matches!(*l, "zh" | "en"));
+    if is_page && let Some(lang) = chosen {
+        let cookie = cookies::set(cookies::LANG, lang, 31_536_000, cookies::is_secure(app, asked));
+        if let Some(cookie) = cookie {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+    }
+}

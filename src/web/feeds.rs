@@ -1,0 +1,69 @@
+//! Atom feeds (RFC 4287): new versions of all plugins, and of one.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use time::OffsetDateTime;
+
+use super::{look::Look, plugin};
+use crate::{
+    error::Result,
+    extract::Path,
+    plugins::{self, PluginId, Release},
+    state::AppState,
+};
+
+/// Entries of a feed.
+const ENTRIES: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "feed.xml")]
+struct Feed {
+    page: Look,
+    title: String,
+    /// What the feed is about.
+    subject: String,
+    updated: OffsetDateTime,
+    releases: Vec<Release>,
+}
+
+impl Feed {
+    fn answer(self) -> Result<Response> {
+        let body = self.render().map_err(anyhow::Error::from)?;
+        let headers = [
+            (header::CONTENT_TYPE, "application/atom+xml; charset=utf-8"),
+            (header::CACHE_CONTROL, "public, max-age=300"),
+            (header::VARY, "Cookie, Accept-Language"),
+        ];
+        Ok((headers, body).into_response())
+    }
+}
+
+/// The newest versions of all plugins.
+pub(super) async fn newest(State(app): State<AppState>, page: Look) -> Result<Response> {
+    let releases = plugins::newest_releases(&app.db, ENTRIES).await?;
+    let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
+    let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
+    Feed { page, title, subject: "/".into(), updated, releases }.answer()
+}
+
+/// The versions of one plugin.
+pub(super) async fn of_plugin(State(app): State<AppState>, page: Look, Path(id): Path<PluginId>) -> Result<Response> {
+    let plugin = plugin::find(&app, &id).await?;
+    let shown = plugin.versions.iter().filter(|item| !item.yanked).take(ENTRIES as usize);
+    let releases = shown.map(|item| Release {
+        id: plugin.id.clone(),
+        name: plugin.name.clone(),
+        author: plugin.author.clone(),
+        description: plugin.description.clone(),
+        version: item.version.clone(),
+        changelog: item.changelog.clone(),
+        created_at: item.created_at,
+    });
+    let (releases, updated) = (releases.collect(), plugin.updated_at);
+    let title = format!("{} · GeekTools", plugin.name);
+    Feed { page, title, subject: format!("/plugins/{}", plugin.id), updated, releases }.answer()
+}

@@ -1,0 +1,217 @@
+//! The frame of every page: its language, its addresses, what its answer says about itself.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{Html, IntoResponse, Response},
+};
+
+use super::{assets, cookies, icons};
+use crate::{
+    error::Result,
+    i18n::Lang,
+    state::{App, AppState},
+    token::random_hex,
+};
+
+/// The frame of a page: language, viewer, addresses.
+pub(super) struct Look {
+    pub lang: Lang,
+    pub viewer: Option<Viewer>,
+    /// Goes into every form.
+    pub form_token: String,
+    /// The path of this page.
+    pub path: String,
+    /// Its query without the language and the notice.
+    pub query: String,
+    /// Where this site is, without a trailing slash.
+    pub base: String,
+    /// What was just done.
+    pub notice: Option<&'static str>,
+    /// A visitor's secret to be set as a cookie with this answer.
+    visitor: Option<String>,
+    is_secure: bool,
+}
+
+/// Who is looking.
+pub(super) struct Viewer {
+    pub username: String,
+    pub is_admin: bool,
+}
+
+impl Look {
+    /// The text of the page's language.
+    pub fn t<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
+        self.lang.pick(zh, en)
+    }
+
+    /// The page's language for `lang=""`.
+    pub fn code(&self) -> &'static str {
+        self.lang.pick("zh-CN", "en")
+    }
+
+    /// This page in the other language.
+    pub fn other_lang(&self) -> String {
+        let sign = if self.query.is_empty() { "" } else { "&" };
+        format!("{}?{}{sign}lang={}", self.path, self.query, self.lang.pick("en", "zh"))
+    }
+
+    /// Another page of this list.
+    pub fn at(&self, page: impl std::fmt::Display) -> String {
+        let query = without(&self.query, &["page="]);
+        let sign = if query.is_empty() { "" } else { "&" };
+        format!("{}?{query}{sign}page={page}", self.path)
+    }
+
+    /// The address of an asset, with its hash so that it can be kept for ever.
+    pub fn asset(&self, name: &str) -> String {
+        assets::address(name)
+    }
+
+    /// An icon, as SVG.
+    pub fn icon(&self, name: &str) -> &'static str {
+        icons::icon(name)
+    }
+
+    /// Whether this page or one below it is shown.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.path == path || self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The frame without knowing the viewer, which needs the database.
+    pub fn bare(app: &App, parts: &Parts) -> Self {
+        let is_secure = cookies::is_secure(app, parts);
+        let query = parts.uri.query().unwrap_or_default();
+        Self {
+            lang: lang_of(parts),
+            viewer: None,
+            form_token: cookies::form_token(&parts.headers).unwrap_or_default(),
+            path: parts.uri.path().to_owned(),
+            query: without(query, &["lang=", "done="]),
+            base: base(app, &parts.headers, is_secure),
+            notice: None,
+            visitor: None,
+            is_secure,
+        }
+    }
+
+    /// Makes sure that forms of this page can be sent, also by somebody without a session.
+    pub fn with_forms(mut self) -> Self {
+        if self.form_token.is_empty() {
+            let secret = random_hex(16);
+            self.form_token = cookies::token_of(&secret);
+            self.visitor = Some(secret);
+        }
+        self
+    }
+
+    /// Adds a cookie that belongs to this browser.
+    pub fn cookie(&self, name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
+        cookies::set(name, value, seconds, self.is_secure)
+    }
+
+    /// The page as an answer.
+    pub fn show(&self, page: &impl Template) -> Result<Response> {
+        self.show_with(StatusCode::OK, page)
+    }
+
+    /// The page as an answer with a status.
+    pub fn show_with(&self, status: StatusCode, page: &impl Template) -> Result<Response> {
+        let html = page.render().map_err(anyhow::Error::from)?;
+        let cookie = self.visitor.as_ref().and_then(|secret| self.cookie(cookies::VISITOR, secret, 86_400));
+        Ok(PageHeaders { lang: self.lang, cookie }.on((status, Html(html)).into_response()))
+    }
+}
+
+/// What is said about every page: nobody but this browser may keep it, and it asks every time.
+pub(super) struct PageHeaders {
+    pub lang: Lang,
+    pub cookie: Option<HeaderValue>,
+}
+
+impl PageHeaders {
+    /// The answer with them.
+    pub fn on(self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language, Accept-Encoding"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.lang.pick("zh-CN", "en")));
+        if let Some(cookie) = self.cookie {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// The language: chosen in the address, kept in the cookie, or what the browser prefers.
+pub(super) fn lang_of(parts: &Parts) -> Lang {
+    let named = |name: &str| match name {
+        "zh" => Some(Lang::Zh),
+        "en" => Some(Lang::En),
+        _ => None,
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    let asked = query.split('&').filter_map(|pair| pair.strip_prefix("lang=")).find_map(named);
+    asked
+        .or_else(|| cookies::read(&parts.headers, cookies::LANG).and_then(named))
+        .unwrap_or_else(|| Lang::of(&parts.headers))
+}
+
+fn without(query: &str, prefixes: &[&str]) -> String {
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !prefixes.iter().any(|p| pair.starts_with(p)));
+    kept.collect::<Vec<_>>().join("&")
+}
+
+/// Where the site is: as configured, else as the browser calls it.
+fn base(app: &App, headers: &HeaderMap, is_secure: bool) -> String {
+    match app.config.public_url() {
+        "" => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+            let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:[]-".contains(&b));
+            let scheme = if is_secure { "https" } else { "http" };
+            format!("{scheme}://{}", if is_plain { host } else { "localhost" })
+        }
+        url => url.to_owned(),
+    }
+}
+
+/// The frame alone, for what is the same for everybody.
+impl<S: Send + Sync> FromRequestParts<S> for Look
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self::bare(&AppState::from_ref(state), parts))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A frame in English for somebody unknown.
+    pub(in crate::web) fn look() -> Look {
+        Look {
+            lang: Lang::En,
+            viewer: None,
+            form_token: String::new(),
+            path: "/plugins".into(),
+            query: "q=a".into(),
+            base: "https://plugins.example.org".into(),
+            notice: None,
+            visitor: None,
+            is_secure: true,
+        }
+    }
+
+    #[test]
+    fn the_other_language_keeps_the_rest_of_the_address() {
+        assert_eq!(look().other_lang(), "/plugins?q=a&lang=zh");
+        assert_eq!(without("lang=en&q=a&done=x", &["lang=", "done="]), "q=a");
+    }
+}

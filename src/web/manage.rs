@@ -1,0 +1,134 @@
+//! One's own plugins, and looking after one of them.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    form::{Filled, Form, done},
+    look::Look,
+    plugin::{self, Header},
+    visitor::{Member, Visitor},
+};
+use crate::{
+    accounts::CurrentUser,
+    codes,
+    error::{Error, Result},
+    extract::{Fields, FromFields, Path},
+    plugins::{self, OwnPlugin, PluginDetail, PluginId, StatusChange},
+    state::{App, AppState},
+};
+
+#[derive(Template)]
+#[template(path = "mine.html")]
+struct Mine {
+    page: Look,
+    plugins: Vec<OwnPlugin>,
+    downloads: i64,
+}
+
+/// Lists one's own plugins with their numbers.
+pub(super) async fn mine(State(app): State<AppState>, Member { look, session }: Member) -> Result<Response> {
+    let plugins = plugins::owned_by(&app.db, session.user.id).await?;
+    let page = Mine { page: look, downloads: plugins.iter().map(|plugin| plugin.downloads).sum(), plugins };
+    page.page.show(&page)
+}
+
+#[derive(Template)]
+#[template(path = "manage.html")]
+struct Manage {
+    page: Look,
+    header: Header,
+    plugin: Arc<PluginDetail>,
+    form: Filled,
+    /// Which of the forms was refused.
+    what: String,
+}
+
+impl Manage {
+    /// Why a form was refused; empty for the others.
+    fn problem(&self, what: &str) -> &str {
+        if self.what == what { self.form.problem(&self.page.lang) } else { "" }
+    }
+
+    fn fault(&self, what: &str, field: &str) -> &str {
+        if self.what == what { self.form.fault(field, &self.page.lang) } else { "" }
+    }
+}
+
+/// Shows what an owner can change.
+pub(super) async fn page(State(app): State<AppState>, member: Member, Path(id): Path<PluginId>) -> Result<Response> {
+    show(&app, member, &id, Filled::default(), String::new()).await
+}
+
+async fn show(app: &App, member: Member, id: &PluginId, form: Filled, what: String) -> Result<Response> {
+    let plugin = plugin::find(app, id).await?;
+    let Member { look, session } = member;
+    let visitor = Visitor { look, session: Some(session) };
+    let header = plugin::header(&plugin, "manage", &visitor);
+    if !header.may_manage {
+        return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
+    }
+    let status = form.status();
+    let page = Manage { header, page: visitor.look, plugin, form, what };
+    page.page.show_with(status, &page)
+}
+
+/// Why a version is yanked.
+struct Reason(String);
+
+impl FromFields for Reason {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self(plugins::read_reason(fields))
+    }
+}
+
+/// Changes something about a plugin.
+pub(super) async fn change(
+    State(app): State<AppState>,
+    member: Member,
+    Path(id): Path<PluginId>,
+    form: Form,
+) -> Result<Response> {
+    match change_read(&app, &member.session.user, &id, &form).await {
+        // Whoever gave up a plugin may not see its page any more.
+        Ok("left") => Ok(done("/account/plugins", "saved").into_response()),
+        Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code).into_response()),
+        Err(error) => {
+            let refused = form.refused(error)?;
+            show(&app, member, &id, refused, form.get("what").to_owned()).await
+        }
+    }
+}
+
+async fn change_read(app: &App, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<&'static str> {
+    let (version, owner) = (form.get("version"), form.get("username").trim());
+    Ok(match form.get("what") {
+        "yank" => {
+            let Reason(reason) = form.read()?;
+            plugins::set_yanked(app, user, id, version, Some(&reason)).await?;
+            "yanked"
+        }
+        "unyank" => {
+            plugins::set_yanked(app, user, id, version, None).await?;
+            "unyanked"
+        }
+        "status" => {
+            plugins::change_own_status(app, user, id, form.read::<StatusChange>()?).await?;
+            "saved"
+        }
+        "add_owner" => {
+            plugins::insert_owner(app, user, id, owner).await?;
+            "saved"
+        }
+        "remove_owner" => {
+            plugins::delete_owner(app, user, id, owner).await?;
+            if owner == user.username && !user.is_admin { "left" } else { "saved" }
+        }
+        _ => return Err(Error::new(&codes::NOT_FOUND)),
+    })
+}

@@ -1,0 +1,133 @@
+//! Publishing in the browser: choose a package, see what is wrong with it or how it will look, publish.
+
+use askama::Template;
+use axum::{
+    Extension,
+    extract::{FromRequest, Multipart, Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    form::{Form, check_origin, done},
+    look::Look,
+    preview::{self, Checked, Drafts},
+    visitor::Member,
+};
+use crate::{
+    accounts::CurrentUser,
+    codes,
+    error::{Error, OrRefuse, Refusal, Result},
+    i18n::Lang,
+    package,
+    plugins::{self, broken},
+    state::{App, AppState},
+    storage::Received,
+};
+
+#[derive(Template)]
+#[template(path = "publish.html")]
+struct Publish {
+    page: Look,
+    /// Why the package was refused; empty at first.
+    problem: String,
+    advice: &'static str,
+    /// Where and what, fault by fault.
+    faults: Vec<(String, String)>,
+}
+
+/// Shows the form to choose a package.
+pub(super) async fn form(Member { look, .. }: Member) -> Result<Response> {
+    let page = Publish { page: look, problem: String::new(), advice: "", faults: Vec::new() };
+    page.page.show(&page)
+}
+
+/// Receives a package and shows what is wrong with it, or how it will look.
+pub(super) async fn check(
+    State(app): State<AppState>,
+    Extension(drafts): Extension<Drafts>,
+    Member { look, session }: Member,
+    request: Request,
+) -> Result<Response> {
+    match receive_and_check(&app, &session.user, request).await {
+        Ok(checked) => {
+            let (response, received) = preview::show(look, checked).await?;
+            drafts.keep(session.user.id, received);
+            Ok(response)
+        }
+        Err(Error::Refused(refusal)) => refused(look, &refusal),
+        Err(error) => Err(error),
+    }
+}
+
+async fn receive_and_check(app: &App, user: &CurrentUser, request: Request) -> Result<Checked> {
+    let received = receive(app, request).await?;
+    let (received, package) = plugins::inspect(received).await?;
+    let is_new = plugins::rehearse(app, user, &package.manifest, &received.hash).await?;
+    Ok(Checked { package, received, is_new })
+}
+
+/// Reads the form to its end even when something is wrong with it: a browser shows no answer before
+/// it has sent everything.
+async fn receive(app: &App, request: Request) -> Result<Received> {
+    let headers = request.headers().clone();
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| Error::new(&codes::INVALID_MULTIPART))?;
+    let (mut is_ours, mut received) = (Err(Error::new(&codes::FORM_EXPIRED)), None);
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        match field.name() {
+            Some("form_token") => is_ours = check_origin(&headers, &field.text().await.map_err(broken)?),
+            // The token comes first, so nobody else's package is ever written to disk.
+            Some("plugin_file") if is_ours.is_ok() && received.is_none() => {
+                received = Some(plugins::receive_file(app, field).await);
+            }
+            _ => {}
+        }
+    }
+    is_ours?;
+    received.or_refuse(&codes::FILE_MISSING)?
+}
+
+fn refused(look: Look, refusal: &Refusal) -> Result<Response> {
+    let lang = look.lang;
+    let faults = refusal.details.iter().map(|fault| (fault.field.clone(), fault.text.in_lang(lang).to_owned()));
+    let page = Publish {
+        problem: refusal.text.in_lang(lang).to_owned(),
+        advice: advice(lang, refusal.code),
+        faults: faults.collect(),
+        page: look,
+    };
+    page.page.show_with(refusal.status, &page)
+}
+
+/// What to do about a refusal.
+fn advice(lang: Lang, code: &str) -> &'static str {
+    let own = codes::ALL.iter().find(|known| known.code == code);
+    let own = own.map(|known| lang.pick(known.advice_zh, known.advice_en));
+    let of_package = || {
+        let known = package::CODES.iter().find(|known| known.code == code);
+        known.map(|known| lang.pick(known.advice_zh, known.advice_en))
+    };
+    own.or_else(of_package).unwrap_or_default()
+}
+
+/// Publishes the package that was shown.
+pub(super) async fn publish(
+    State(app): State<AppState>,
+    Extension(drafts): Extension<Drafts>,
+    Member { look, session }: Member,
+    form: Form,
+) -> Result<Response> {
+    let Some(received) = drafts.take(session.user.id, form.get("hash")) else {
+        let problem = look.t("预览已过期，请重新选择文件。", "The preview has ended; please choose the file again.");
+        let page = Publish { problem: problem.to_owned(), advice: "", faults: Vec::new(), page: look };
+        return page.page.show_with(StatusCode::CONFLICT, &page);
+    };
+    match plugins::publish(&app, &session.user, received).await {
+        Ok(outcome) => {
+            let code = if outcome.is_new { "published" } else { "same" };
+            Ok(done(&format!("/plugins/{}", outcome.manifest.id), code).into_response())
+        }
+        Err(Error::Refused(refusal)) => self::refused(look, &refusal),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,114 @@
+//! Ratings and reviews of a plugin, and writing one's own.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    browse::steps,
+    charts::Bar,
+    form::{Filled, Form, done},
+    look::Look,
+    plugin::{self, Header},
+    visitor::{Member, Visitor},
+};
+use crate::{
+    accounts::CurrentUser,
+    error::Result,
+    extract::{Path, Query},
+    page::Page,
+    plugins::{PluginDetail, PluginId},
+    ratings::{self, NewRating, Ratings},
+    state::{App, AppState},
+};
+
+#[derive(Template)]
+#[template(path = "reviews.html")]
+struct Reviews {
+    page: Look,
+    header: Header,
+    plugin: Arc<PluginDetail>,
+    ratings: Ratings,
+    distribution: Vec<Bar>,
+    steps: Vec<u32>,
+    form: Filled,
+    has_own: bool,
+}
+
+/// Shows the ratings of a plugin.
+pub(super) async fn list(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    Path(id): Path<PluginId>,
+    Query(page): Query<Page>,
+) -> Result<Response> {
+    show(&app, visitor, &id, page, None).await
+}
+
+async fn show(app: &App, visitor: Visitor, id: &PluginId, page: Page, refused: Option<Filled>) -> Result<Response> {
+    let (plugin, ratings) = tokio::try_join!(plugin::find(app, id), ratings::find_page(app, id, page))?;
+    let own = match visitor.user() {
+        Some(user) => ratings::find_own(&app.db, id.as_str(), user.id).await?,
+        None => None,
+    };
+    let has_own = own.is_some();
+    let filled = || {
+        own.map(|(rating, review)| Filled::with(&[("rating", &rating.to_string()), ("review", &review)]))
+            .unwrap_or_default()
+    };
+    let form = refused.unwrap_or_else(filled);
+    let status = form.status();
+    let page = Reviews {
+        header: plugin::header(&plugin, "reviews", &visitor),
+        page: visitor.look,
+        distribution: plugin::distribution(&ratings),
+        steps: steps(&ratings.pagination),
+        ratings,
+        plugin,
+        form,
+        has_own,
+    };
+    page.page.show_with(status, &page)
+}
+
+fn address(id: &PluginId) -> String {
+    format!("/plugins/{}/reviews", id.as_str())
+}
+
+/// Saves one's own rating.
+pub(super) async fn save(
+    State(app): State<AppState>,
+    Member { look, session }: Member,
+    Path(id): Path<PluginId>,
+    form: Form,
+) -> Result<Response> {
+    match save_read(&app, &session.user, &id, &form).await {
+        Ok(()) => Ok(done(&address(&id), "reviewed").into_response()),
+        Err(error) => {
+            let refused = form.refused(error)?;
+            let visitor = Visitor { look, session: Some(session) };
+            show(&app, visitor, &id, Page { page: 1, limit: 20 }, Some(refused)).await
+        }
+    }
+}
+
+async fn save_read(app: &App, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<()> {
+    let new = form.read::<NewRating>()?;
+    ratings::save(app, user, id, new).await?;
+    Ok(())
+}
+
+/// Takes one's own rating back.
+pub(super) async fn delete(
+    State(app): State<AppState>,
+    Member { session, .. }: Member,
+    Path(id): Path<PluginId>,
+    _form: Form,
+) -> Result<Response> {
+    ratings::remove(&app, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
+    Ok(done(&address(&id), "unreviewed").into_response())
+}

@@ -1,0 +1,145 @@
+//! Signing up, in and out.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    cookies,
+    form::{Filled, Form, done},
+    look::Look,
+    visitor::Visitor,
+};
+use crate::{
+    accounts::{self, BrowserSession, Login, NewUser},
+    error::Result,
+    extract::{FromParams, Params, Query},
+    rate_limit::Client,
+    state::{App, AppState},
+};
+
+/// Where to go after signing in: only ever a path of this site.
+pub(super) struct Next(String);
+
+impl FromParams for Next {
+    fn from_params(params: &mut Params) -> Self {
+        Self::of(params.text(&["next"]).unwrap_or_default())
+    }
+}
+
+impl Next {
+    fn of(path: &str) -> Self {
+        let is_local = path.starts_with('/')
+            && !path.starts_with("//")
+            && !path.contains(['\\', '\r', '\n', '\t'])
+            && path.len() <= 1_000;
+        Self(if is_local { path.to_owned() } else { "/".to_owned() })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    page: Look,
+    form: Filled,
+    next: String,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct RegisterPage {
+    page: Look,
+    form: Filled,
+    next: String,
+}
+
+/// Shows the form to sign in.
+pub(super) async fn login_form(visitor: Visitor, Query(Next(next)): Query<Next>) -> Result<Response> {
+    if visitor.session.is_some() {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    let page = LoginPage { page: visitor.look.with_forms(), form: Filled::default(), next };
+    page.page.show(&page)
+}
+
+/// Signs in.
+pub(super) async fn login(State(app): State<AppState>, look: Look, client: Client, form: Form) -> Result<Response> {
+    let Next(next) = Next::of(form.get("next"));
+    match sign_in(&app, client, &form).await {
+        Ok(session) => Ok(begin(&look, &session, Redirect::to(&next))),
+        Err(error) => {
+            let form = form.refused(error)?;
+            let (status, page) = (form.status(), LoginPage { page: look, form, next });
+            page.page.show_with(status, &page)
+        }
+    }
+}
+
+async fn sign_in(app: &App, client: Client, form: &Form) -> Result<BrowserSession> {
+    accounts::sign_in(app, client, form.read::<Login>()?).await
+}
+
+/// Shows the form to sign up.
+pub(super) async fn register_form(visitor: Visitor, Query(Next(next)): Query<Next>) -> Result<Response> {
+    if visitor.session.is_some() {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    let page = RegisterPage { page: visitor.look.with_forms(), form: Filled::default(), next };
+    page.page.show(&page)
+}
+
+/// Signs up, and in.
+pub(super) async fn register(State(app): State<AppState>, look: Look, client: Client, form: Form) -> Result<Response> {
+    let Next(next) = Next::of(form.get("next"));
+    match sign_up(&app, client, &form).await {
+        Ok(session) => Ok(begin(&look, &session, done(&next, "registered"))),
+        Err(error) => {
+            let form = form.refused(error)?;
+            let (status, page) = (form.status(), RegisterPage { page: look, form, next });
+            page.page.show_with(status, &page)
+        }
+    }
+}
+
+async fn sign_up(app: &App, client: Client, form: &Form) -> Result<BrowserSession> {
+    accounts::create_account(app, &form.read::<NewUser>()?).await?;
+    accounts::sign_in(app, client, form.read::<Login>()?).await
+}
+
+/// Gives the browser its session and takes away the secret it had without one.
+fn begin(look: &Look, session: &BrowserSession, to: Redirect) -> Response {
+    let mut response = to.into_response();
+    let set = [look.cookie(cookies::SESSION, &session.token, session.seconds), look.cookie(cookies::VISITOR, "", 0)];
+    for cookie in set.into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Signs out.
+pub(super) async fn logout(State(app): State<AppState>, visitor: Visitor, _form: Form) -> Result<Response> {
+    if let Some(session) = &visitor.session {
+        accounts::end_own_session(&app.db, session.user.id, session.session).await?;
+    }
+    let mut response = Redirect::to("/").into_response();
+    if let Some(cookie) = visitor.look.cookie(cookies::SESSION, "", 0) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        for path in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x", "", "/\t/evil"] {
+            assert_eq!(Next::of(path).0, "/", "{path}");
+        }
+        assert_eq!(Next::of("/plugins?q=a").0, "/plugins?q=a");
+    }
+}

@@ -1,0 +1,41 @@
+//! What machines read first: robots and the sitemap.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use time::OffsetDateTime;
+
+use super::look::Look;
+use crate::{error::Result, plugins, state::AppState};
+
+/// The most addresses one sitemap may hold.
+const MOST: i64 = 50_000;
+
+/// What crawlers should leave alone.
+pub(super) async fn robots(page: Look) -> Response {
+    let body = format!(
+        "User-agent: *\nDisallow: /account\nDisallow: /admin\nDisallow: /api/\nDisallow: /v1/\nDisallow: /login\n\
+         Disallow: /register\nDisallow: /publish\nDisallow: /plugins?\nDisallow: /plugins/*/compare\n\
+         Disallow: /plugins/*/manage\n\nSitemap: {}/sitemap.xml\n",
+        page.base
+    );
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], body)
+        .into_response()
+}
+
+#[derive(Template)]
+#[template(path = "sitemap.xml")]
+struct Sitemap {
+    page: Look,
+    plugins: Vec<(String, OffsetDateTime)>,
+}
+
+/// Every plugin's address.
+pub(super) async fn sitemap(State(app): State<AppState>, page: Look) -> Result<Response> {
+    let sitemap = Sitemap { page, plugins: plugins::addresses(&app.db, MOST).await? };
+    let headers = [(header::CONTENT_TYPE, "application/xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
+    Ok((headers, sitemap.render().map_err(anyhow::Error::from)?).into_response())
+}

@@ -1,0 +1,159 @@
+//! Who is looking at a page: anybody, a member, an administrator.
+
+use askama::Template;
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use time::OffsetDateTime;
+
+use super::{
+    cookies,
+    look::{Look, PageHeaders, Viewer},
+};
+use crate::{
+    accounts::{self, CurrentUser, SessionUser},
+    codes,
+    error::{Error, Result},
+    extract::Params,
+    i18n::Lang,
+    state::{App, AppState},
+};
+
+/// What a page says after something was done, by the code in its address.
+fn notice(lang: Lang, code: &str) -> Option<&'static str> {
+    Some(match code {
+        "published" => lang.pick("发布成功，插件已上线。", "Published. The plugin is live."),
+        "same" => {
+            lang.pick("这个版本先前已经发布，内容完全相同。", "This version was published before, byte for byte.")
+        }
+        "reviewed" => lang.pick("评价已保存。", "Your review is saved."),
+        "unreviewed" => lang.pick("评价已删除。", "Your review is deleted."),
+        "registered" => lang.pick("注册成功，欢迎加入。", "Your account is ready. Welcome."),
+        "saved" => lang.pick("已保存。", "Saved."),
+        "password" => {
+            lang.pick("密码已修改，其他会话均已退出。", "Password changed; all other sessions are signed out.")
+        }
+        "ended" => lang.pick("会话已结束。", "The session is over."),
+        "revoked" => lang.pick("令牌已删除。", "The token is deleted."),
+        "yanked" => lang.pick("版本已撤回。", "The version is yanked."),
+        "unyanked" => lang.pick("版本已恢复。", "The version is back."),
+        "deleted" => lang.pick("已删除。", "Deleted."),
+        _ => return None,
+    })
+}
+
+/// Anybody, signed in or not.
+pub(super) struct Visitor {
+    pub look: Look,
+    pub session: Option<SessionUser>,
+}
+
+impl Visitor {
+    /// The user, when signed in.
+    pub fn user(&self) -> Option<&CurrentUser> {
+        self.session.as_ref().map(|session| &session.user)
+    }
+
+    /// Shows a page that looks the same to everybody who is not signed in: made once, until the
+    /// catalogue changes or times such as "2 minutes ago" are out of date.
+    pub async fn show_shared<P, F>(
+        self,
+        app: &App,
+        headers: &HeaderMap,
+        make: impl FnOnce(Self) -> F,
+    ) -> Result<Response>
+    where
+        P: Template,
+        F: Future<Output = Result<P>>,
+    {
+        let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
+        let Look { lang, ref base, ref path, ref query, .. } = self.look;
+        if self.session.is_some() || self.look.notice.is_some() {
+            let frame = PageHeaders { lang, cookie: None };
+            return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
+        }
+        let (generation, minute) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp() / 60);
+        let key = format!("page {lang:?} {base}{path}?{query} @{generation}/{minute}");
+        let ready = app.cache.local(key, async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let mut response = ready.respond(headers);
+        if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
+            *media = HeaderValue::from_static("text/html; charset=utf-8");
+        }
+        Ok(PageHeaders { lang, cookie: None }.on(response))
+    }
+
+    async fn of(parts: &Parts, app: &App) -> Result<Self> {
+        let mut look = Look::bare(app, parts);
+        let session = match cookies::read(&parts.headers, cookies::SESSION) {
+            Some(token) => accounts::find_session_user(app, token).await?,
+            None => None,
+        };
+        look.viewer = session
+            .as_ref()
+            .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin });
+        let done = Params::parse(parts.uri.query().unwrap_or_default()).ok();
+        look.notice = done.as_ref().and_then(|params| notice(look.lang, params.text(&["done"])?));
+        Ok(Self { look, session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        Self::of(parts, &AppState::from_ref(state)).await
+    }
+}
+
+/// Somebody signed in; others are sent to sign in and come back.
+pub(super) struct Member {
+    pub look: Look,
+    pub session: SessionUser,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Member
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let visitor = Visitor::of(parts, &AppState::from_ref(state)).await.map_err(IntoResponse::into_response)?;
+        let Visitor { look, session } = visitor;
+        match session {
+            Some(session) => Ok(Self { look, session }),
+            None => {
+                let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+                let next = utf8_percent_encode(target, NON_ALPHANUMERIC);
+                Err(Redirect::to(&format!("/login?next={next}")).into_response())
+            }
+        }
+    }
+}
+
+/// An administrator.
+pub(super) struct Boss {
+    pub look: Look,
+    pub admin: CurrentUser,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Boss
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Member { look, session } = Member::from_request_parts(parts, state).await?;
+        if !session.user.is_admin {
+            return Err(Error::new(&codes::FORBIDDEN).into_response());
+        }
+        Ok(Self { look, admin: session.user })
+    }
+}

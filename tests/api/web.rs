@@ -1,0 +1,461 @@
+//! The website: pages for every state, forms only from this site, nothing a user wrote as markup.
+
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::{
+    app::{Answer, TestApp},
+    package_builder::PackageBuilder,
+};
+
+/// A browser without JavaScript: keeps cookies, follows no redirect.
+struct Browser<'a> {
+    app: &'a TestApp,
+    cookies: Vec<(String, String)>,
+}
+
+impl<'a> Browser<'a> {
+    fn new(app: &'a TestApp) -> Self {
+        Self { app, cookies: Vec::new() }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.app.anyone().request(method, &format!("/{path}"));
+        request.header("accept", "text/html").header("accept-language", "en").header("cookie", cookies.join("; "))
+    }
+
+    async fn send(&mut self, request: RequestBuilder) -> Answer {
+        let answer = Answer::of(request).await;
+        for cookie in cookies(&answer.headers) {
+            self.cookies.retain(|(name, _)| *name != cookie.0);
+            if !cookie.1.is_empty() {
+                self.cookies.push(cookie);
+            }
+        }
+        answer
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        let request = self.request(Method::GET, path);
+        self.send(request).await
+    }
+
+    /// Fills in the form of a page and sends it to `action`.
+    async fn fill(&mut self, page: &str, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = form_token(&self.get(page).await.expect(200).text());
+        let mut pairs = vec![("form_token", token.as_str())];
+        pairs.extend_from_slice(fields);
+        let body: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let request = self.request(Method::POST, action).header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(body.join("&"))).await
+    }
+
+    /// Signs up in the browser.
+    async fn sign_up(&mut self, username: &str) {
+        let email = format!("{username}@example.org");
+        let fields = [("username", username), ("email", &email), ("password", "correct horse")];
+        assert_eq!(
+            self.fill("/register", "/register", &fields).await.expect(303).header("location"),
+            "/?done=registered"
+        );
+    }
+
+    /// Uploads a package for a look at it.
+    async fn check(&mut self, package: &PackageBuilder) -> Answer {
+        let token = form_token(&self.get("/publish").await.expect(200).text());
+        let file = reqwest::multipart::Part::bytes(package.build()).file_name("package.tar.gz");
+        let form = reqwest::multipart::Form::new().text("form_token", token).part("plugin_file", file);
+        let request = self.request(Method::POST, "/publish/check").multipart(form);
+        self.send(request).await
+    }
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
+    let pair = |value: &reqwest::header::HeaderValue| {
+        let (name, rest) = value.to_str().unwrap().split_once('=').unwrap();
+        (name.to_owned(), rest.split(';').next().unwrap().to_owned())
+    };
+    headers.get_all("set-cookie").iter().map(pair).collect()
+}
+
+fn encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
+    let from = text.find(start).unwrap_or_else(|| panic!("no {start} in {text}")) + start.len();
+    &text[from..from + text[from..].find(end).unwrap()]
+}
+
+fn form_token(page: &str) -> String {
+    between(page, "name=\"form_token\" value=\"", "\"").to_owned()
+}
+
+fn package(id: &str, version: &str) -> PackageBuilder {
+    PackageBuilder::new(id, version)
+}
+
+#[sqlx::test]
+async fn pages_answer_in_every_state(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (ada, boss) = (app.user("ada").await, app.admin("boss").await);
+    let mut reader = Browser::new(&app);
+    for path in
+        ["/", "/plugins", "/plugins?q=x", "/tags", "/guide", "/login", "/register", "/feed.atom", "/sitemap.xml"]
+    {
+        reader.get(path).await.expect(200);
+    }
+    for version in ["1.0.0", "1.1.0", "2.0.0-rc.1"] {
+        ada.publish(&package("hello", version).file("README.md", "# Hello\n\nworld")).await.expect(201);
+    }
+    ada.publish(&package("gone", "1.0.0")).await.expect(201);
+    ada.publish(&package("old", "1.0.0").set("dependencies", json!(["hello"]))).await.expect(201);
+    ada.put("/plugins/gone/versions/1.0.0/yank", json!({"reason": "broken"})).await.expect(200);
+    ada.patch("/plugins/old", json!({"status": "deprecated", "message": "see hello", "replacement": "hello"}))
+        .await
+        .expect(200);
+    for id in ["hello", "gone", "old"] {
+        for page in
+            ["", "/versions", "/reviews", "/files/1.0.0", "/files/1.0.0/scripts/hello.sh", "/compare/1.0.0...1.0.0"]
+        {
+            reader.get(&format!("/plugins/{id}{page}")).await.expect(200);
+        }
+        for file in ["badge.svg", "badge.svg?show=downloads", "badge.svg?show=rating", "feed.atom"] {
+            reader.get(&format!("/plugins/{id}/{file}")).await.expect(200);
+        }
+    }
+    let old = reader.get("/plugins/old").await.text();
+    assert!(old.contains("see hello") && old.contains("/plugins/hello"), "{old}");
+    assert!(reader.get("/plugins/gone/versions").await.text().contains("broken"));
+    boss.patch("/admin/plugins/old", json!({"status": "banned", "reason": "bad"})).await.expect(200);
+    for page in ["", "/versions", "/reviews", "/files/1.0.0", "/compare/1.0.0...1.0.0", "/badge.svg", "/feed.atom"] {
+        reader.get(&format!("/plugins/old{page}")).await.expect(404);
+    }
+    reader.get("/plugins/hello/files/9.9.9").await.expect(404);
+    reader.get("/plugins/hello/files/1.0.0/scripts/none.sh").await.expect(404);
+}
+
+#[sqlx::test]
+async fn every_page_is_safe_to_open(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.user("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    for path in ["/", "/plugins", "/plugins/hello", "/login", "/nowhere", "/assets/site.js"] {
+        let answer = Browser::new(&app).get(path).await;
+        let policy = answer.header("content-security-policy");
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(rule), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        let page = answer.text();
+        for inline in ["<style", " style=\"", " onclick=", "javascript:"] {
+            assert!(path.ends_with(".js") || !page.contains(inline), "{path} holds {inline}");
+        }
+        assert!(
+            page.matches("<script").count() == page.matches("<script src=\"/assets/").count() || path.ends_with(".js")
+        );
+    }
+}
+
+#[sqlx::test]
+async fn no_page_needs_another_host(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.user("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    for path in ["/", "/plugins/hello", "/guide"] {
+        let page = Browser::new(&app).get(path).await.text();
+        for attribute in
+            ["src=\"", "<link rel=\"stylesheet\" href=\"", "<link rel=\"icon\" type=\"image/svg+xml\" href=\""]
+        {
+            for rest in page.split(attribute).skip(1) {
+                assert!(rest.starts_with('/') && !rest.starts_with("//"), "{path}: {}", &rest[..rest.len().min(80)]);
+            }
+        }
+    }
+}
+
+#[sqlx::test]
+async fn the_first_page_is_light(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    for i in 0..24 {
+        ada.publish(&package(&format!("plugin-{i}"), "1.0.0").set("description", "很长的说明 ".repeat(60)))
+            .await
+            .expect(201);
+    }
+    let mut reader = Browser::new(&app);
+    let page = reader.get("/").await.text();
+    let mut sum = page.len();
+    for name in ["site.css", "site.js", "favicon.svg"] {
+        let address = format!("/assets/{name}?v={}", between(&page, &format!("/assets/{name}?v="), "\""));
+        let asset = reader.get(&address).await.expect(200);
+        assert!(asset.header("cache-control").contains("immutable"));
+        sum += asset.bytes.len();
+    }
+    // Not even compressed.
+    assert!(sum < 100_000, "{sum} bytes");
+}
+
+#[sqlx::test]
+async fn forms_of_other_sites_are_refused(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.user("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    let mut eve = Browser::new(&app);
+    eve.sign_up("eve").await;
+    let post = |browser: &Browser<'_>, body: &'static str| {
+        let request = browser.request(Method::POST, "/plugins/hello/reviews");
+        request.header("content-type", "application/x-www-form-urlencoded").body(body)
+    };
+    // Without the token, with a wrong one, and with the right one sent by another site.
+    for body in ["rating=1", "rating=1&form_token=", "rating=1&form_token=0123456789abcdef0123456789abcdef"] {
+        let request = post(&eve, body);
+        let refused = eve.send(request).await.expect(403);
+        assert!(refused.text().contains("no longer valid"), "{}", refused.text());
+    }
+    let token = form_token(&eve.get("/plugins/hello/reviews").await.text());
+    let request = eve.request(Method::POST, "/plugins/hello/reviews").header("sec-fetch-site", "cross-site");
+    let request = request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("rating=1&form_token={token}"));
+    eve.send(request).await.expect(403);
+    assert_eq!(app.anyone().get("/plugins/hello/ratings").await.data()["pagination"]["total"], 0);
+    // The token of one browser is worth nothing in another.
+    let mut bob = Browser::new(&app);
+    bob.sign_up("bob").await;
+    let request = bob.request(Method::POST, "/plugins/hello/reviews").body(format!("rating=1&form_token={token}"));
+    bob.send(request.header("content-type", "application/x-www-form-urlencoded")).await.expect(403);
+    bob.fill("/plugins/hello/reviews", "/plugins/hello/reviews", &[("rating", "4")]).await.expect(303);
+}
+
+#[sqlx::test]
+async fn the_session_is_hidden_from_scripts_and_ends_for_good(db: PgPool) {
+    let app = TestApp::with(db, |config| config.server.public_url = "https://plugins.example.org".into()).await;
+    let mut ada = Browser::new(&app);
+    ada.sign_up("ada").await;
+    let fields = [("username", "ada"), ("password", "correct horse"), ("next", "//evil.example")];
+    let mut again = Browser::new(&app);
+    let signed_in = again.fill("/login", "/login", &fields).await.expect(303);
+    assert_eq!(signed_in.header("location"), "/");
+    let all: Vec<&str> = signed_in.headers.get_all("set-cookie").iter().map(|c| c.to_str().unwrap()).collect();
+    let session = all.iter().find(|cookie| cookie.starts_with("session=")).unwrap();
+    for part in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"] {
+        assert!(session.contains(part), "{session}");
+    }
+    let kept = again.cookies.clone();
+    again.fill("/account", "/logout", &[]).await.expect(303);
+    again.cookies = kept;
+    assert_eq!(again.get("/account").await.expect(303).header("location"), "/login?next=%2Faccount");
+    ada.get("/account").await.expect(200);
+}
+
+#[sqlx::test]
+async fn whatever_users_write_is_text(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let bad = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
+    let hostile = package("hostile", "1.0.0")
+        .set("name", "\"><script>alert(1)<&script>")
+        .set("description", bad)
+        .set("author", bad)
+        .set("license", "<b>MIT")
+        .set("changelog", bad)
+        .set("tags", json!([bad]))
+        .set("homepage_url", "https://example.org/\"onmouseover=alert(1)")
+        .set_script("name", bad)
+        .set_script("description", bad)
+        .file("README.md", "<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=alert(1)>")
+        .file("scripts/<img src=x onerror=alert(1)>.sh", "<script>alert(1)</script>");
+    let made = ada.publish(&hostile).await;
+    assert!([201, 400].contains(&made.status()), "{}", made.text());
+    let hostile = if made.status() == 400 { hostile.set("homepage_url", "https://example.org/") } else { hostile };
+    ada.publish(&hostile).await;
+    ada.post("/plugins/hostile/ratings", json!({"rating": 5, "review": bad})).await.expect(200);
+    let query = encode(bad);
+    let mut reader = Browser::new(&app);
+    for path in [
+        "/",
+        "/plugins",
+        "/tags",
+        &format!("/plugins?q={query}&tag={query}&author={query}&runs_on={query}"),
+        &format!("/nowhere/{query}"),
+        "/plugins/hostile",
+        "/plugins/hostile/versions",
+        "/plugins/hostile/reviews",
+        "/plugins/hostile/files/1.0.0",
+        "/plugins/hostile/files/1.0.0/README.md",
+        "/plugins/hostile/compare/1.0.0...1.0.0",
+        "/plugins/hostile/badge.svg",
+        "/plugins/hostile/feed.atom",
+        "/feed.atom",
+    ] {
+        let page = reader.get(path).await.text();
+        for markup in ["<script>", "<img src=x", "href=\"javascript:", "\"onmouseover=", "<b>MIT"] {
+            assert!(!page.contains(markup), "{path} holds {markup}: {page}");
+        }
+    }
+    let page = reader.get("/plugins/hostile").await.text();
+    for link in page.split("<a ").filter(|a| a.contains("href=\"http")) {
+        assert!(link.contains("rel=\"nofollow noopener\""), "{}", &link[..link.len().min(200)]);
+    }
+}
+
+#[sqlx::test]
+async fn a_package_is_corrected_previewed_and_published(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let mut ada = Browser::new(&app);
+    assert_eq!(ada.get("/publish").await.expect(303).header("location"), "/login?next=%2Fpublish");
+    ada.sign_up("ada").await;
+    let refused = ada.check(&package("hello", "1.0").set_script("file", "none.sh")).await.expect(400).text();
+    assert!(refused.contains("<code>version</code>") && refused.contains("<code>scripts[0].file</code>"), "{refused}");
+    assert!(refused.contains("What to do"), "{refused}");
+
+    let preview = ada.check(&package("hello", "1.0.0").set("name", "Hello & Co")).await.expect(200).text();
+    assert!(preview.contains("Hello &#38; Co") || preview.contains("Hello &amp; Co"), "{preview}");
+    app.anyone().get("/plugins/hello").await.expect(404);
+
+    let (hash, token) = (between(&preview, "name=\"hash\" value=\"", "\"").to_owned(), form_token(&preview));
+    let publish = |browser: &Browser<'_>| {
+        let request =
+            browser.request(Method::POST, "/publish").header("content-type", "application/x-www-form-urlencoded");
+        request.body(format!("form_token={token}&hash={hash}"))
+    };
+    let request = publish(&ada);
+    assert_eq!(ada.send(request).await.expect(303).header("location"), "/plugins/hello?done=published");
+    app.anyone().get("/plugins/hello").await.expect(200);
+    // A preview can be published once.
+    let request = publish(&ada);
+    ada.send(request).await.expect(409);
+
+    let mut eve = Browser::new(&app);
+    eve.sign_up("eve").await;
+    assert!(eve.check(&package("hello", "1.0.1")).await.expect(403).text().contains("You do not own"));
+    assert!(
+        eve.check(&package("other", "1.0.0").set("dependencies", json!(["unknown-one"])))
+            .await
+            .expect(400)
+            .text()
+            .contains("unknown-one")
+    );
+}
+
+#[sqlx::test]
+async fn owners_manage_and_others_cannot(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let mut ada = Browser::new(&app);
+    ada.sign_up("ada").await;
+    app.sign_in("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    assert!(ada.get("/account/plugins").await.expect(200).text().contains("hello"));
+    let manage = "/plugins/hello/manage";
+    let refused = ada.fill(manage, manage, &[("what", "remove_owner"), ("username", "ada")]).await.expect(409);
+    assert!(refused.text().contains("The last owner"), "{}", refused.text());
+    ada.fill(manage, manage, &[("what", "yank"), ("version", "1.0.0"), ("reason", "wrong")]).await.expect(303);
+    ada.fill(manage, manage, &[("what", "unyank"), ("version", "1.0.0")]).await.expect(303);
+    ada.fill(manage, manage, &[("what", "status"), ("status", "deprecated"), ("message", "use another")])
+        .await
+        .expect(303);
+    assert_eq!(app.anyone().get("/plugins/hello").await.data()["status"], "deprecated");
+
+    let mut eve = Browser::new(&app);
+    eve.sign_up("eve").await;
+    eve.get(manage).await.expect(403);
+    eve.fill("/account", manage, &[("what", "status"), ("status", "active")]).await.expect(403);
+    eve.get("/admin").await.expect(403);
+    eve.fill("/account", "/admin/plugins", &[("id", "hello"), ("status", "banned"), ("reason", "x")]).await.expect(403);
+}
+
+#[sqlx::test]
+async fn administrators_see_and_change(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    ada.publish(&package("hello", "1.0.0")).await.expect(201);
+    ada.post("/plugins/hello/ratings", json!({"rating": 1, "review": "rude words"})).await.expect(200);
+    let mut boss = Browser::new(&app);
+    boss.sign_up("boss").await;
+    sqlx::query("update users set role = 'admin' where username = 'boss'").execute(&app.state.db).await.unwrap();
+    for path in
+        ["/admin", "/admin/users", "/admin/users?search=ada", "/admin/plugins", "/admin/reviews", "/admin/audit"]
+    {
+        boss.get(path).await.expect(200);
+    }
+    let review = boss.get("/admin/reviews").await.text();
+    assert!(review.contains("rude words"));
+    let id = between(&review, "name=\"id\" value=\"", "\"").to_owned();
+    boss.fill("/admin/reviews", "/admin/reviews", &[("id", &id)]).await.expect(303);
+    assert_eq!(app.anyone().get("/plugins/hello").await.data()["rating_count"], 0);
+    boss.fill("/admin/plugins", "/admin/plugins", &[("id", "hello"), ("status", "banned"), ("reason", "bad")])
+        .await
+        .expect(303);
+    app.anyone().get("/plugins/hello").await.expect(404);
+    assert!(boss.get("/admin/audit").await.text().contains("plugin.ban"));
+}
+
+#[sqlx::test]
+async fn the_language_is_chosen_and_kept(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let mut reader = Browser::new(&app);
+    assert!(reader.get("/").await.text().contains("<html lang=\"en\">"));
+    let chosen = reader.get("/?lang=zh").await;
+    assert!(chosen.text().contains("<html lang=\"zh-CN\">") && chosen.header("content-language") == "zh-CN");
+    assert!(reader.get("/plugins").await.text().contains("<html lang=\"zh-CN\">"));
+    assert!(reader.get("/nowhere").await.expect(404).text().contains("没有这个地址"));
+}
+
+#[sqlx::test]
+async fn the_api_keeps_its_envelope(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let mut reader = Browser::new(&app);
+    for path in ["/api/v1/nowhere", "/v1/plugins/unknown"] {
+        let refused = reader.get(path).await.expect(404);
+        assert_eq!(
+            (refused.json()["success"].as_bool(), refused.header("content-type")),
+            (Some(false), "application/json")
+        );
+    }
+    app.anyone().get("//nowhere").await.refused(404, "not_found");
+    let page = reader.get("/plugins/").await.expect(308);
+    assert_eq!(page.header("location"), "/plugins");
+}
+
+#[sqlx::test]
+async fn files_and_differences_are_in_the_api(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    ada.publish(&package("hello", "1.0.0")).await.expect(201);
+    let changed = package("hello", "1.1.0").file("docs/更多 more.txt", "text\n").set("license", "MIT");
+    ada.publish(&changed).await.expect(201);
+    let files = app.anyone().get("/plugins/hello/versions/1.1.0/files").await.expect(200).data();
+    let paths: Vec<&str> =
+        files["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["docs/更多 more.txt", "info.json", "scripts/hello.sh"]);
+    let path = format!("/plugins/hello/versions/1.1.0/files/docs/{}", encode("更多 more.txt"));
+    let file = app.anyone().get(&path).await.expect(200).data();
+    assert_eq!(
+        (&file["text"], &file["truncated"], &file["executable"]),
+        (&json!("text\n"), &json!(false), &json!(false))
+    );
+    app.anyone().get("/plugins/hello/versions/1.1.0/files/none").await.refused(404, "packaged_file_not_found");
+    app.anyone().get("/plugins/hello/versions/3.0.0/files").await.refused(404, "version_not_found");
+    app.anyone().get("/plugins/nobody/versions/1.0.0/files").await.refused(404, "plugin_not_found");
+
+    let comparison = app.anyone().get("/plugins/hello/compare/1.0.0...1.1.0").await.expect(200).data();
+    let fields: Vec<&str> =
+        comparison["manifest"].as_array().unwrap().iter().map(|f| f["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["license", "version"]);
+    assert_eq!(
+        (&comparison["files"][0]["path"], &comparison["files"][0]["change"]),
+        (&json!("docs/更多 more.txt"), &json!("added"))
+    );
+    app.anyone().get("/plugins/hello/compare/1.0.0..1.1.0").await.refused(404, "version_not_found");
+    let boss = app.admin("boss").await;
+    boss.patch("/admin/plugins/hello", json!({"status": "banned", "reason": "bad"})).await.expect(200);
+    app.anyone().get("/plugins/hello/versions/1.1.0/files").await.refused(404, "plugin_not_found");
+    app.anyone().get("/plugins/hello/compare/1.0.0...1.1.0").await.refused(404, "plugin_not_found");
+}
