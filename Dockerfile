@@ -17,6 +17,8 @@ RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs && \
 COPY build.rs ./
 COPY migrations migrations
 COPY .sqlx .sqlx
+COPY assets assets
+COPY templates templates
 COPY src src
 # The program itself; cargo goes by times of files, and those just copied may be older than the empty ones.
 RUN find src build.rs -type f -exec touch {} + && \

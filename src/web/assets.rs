@@ -1,13 +1,12 @@
 //! Styles, script and pictures, from within the binary.
 
 use axum::{
-    extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::{codes, error::Error};
+use crate::{codes, error::Error, extract::Path};
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]

@@ -83,7 +83,6 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::web::look::tests::look;
 
     #[test]

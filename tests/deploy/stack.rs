@@ -240,7 +240,7 @@ fn upstream(folder: &Path, ports: &[u16]) -> String {
         .collect();
     format!(
         "{temporary}upstream marketplace {{\n    zone marketplace 128k;\n{servers}    keepalive 64;\n    \
-         keepalive_timeout 1s;\n}}\n"
+         keepalive_timeout 1s;\n}}\nupstream marketplace_publish {{\n    hash $cookie_session consistent;\n{servers}}}\n"
     )
 }
 
