@@ -33,7 +33,8 @@ LABEL org.opencontainers.image.title="GeekTools Marketplace" \
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --system --uid 10001 --user-group --home-dir /var/lib/marketplace --shell /usr/sbin/nologin marketplace && \
+    groupadd --gid 10001 marketplace && \
+    useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/marketplace --shell /usr/sbin/nologin marketplace && \
     install -d -o marketplace -g marketplace -m 0755 /var/lib/marketplace /srv/packages
 
 COPY --from=build /out/marketplace /usr/local/bin/marketplace

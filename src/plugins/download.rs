@@ -160,7 +160,8 @@ async fn deliver(
     }
     let accel = &app.config.storage.accel_redirect;
     if !accel.is_empty() && !is_head {
-        // nginx does the ranges itself.
+        // nginx does the ranges itself, and says so.
+        known.retain(|(name, _)| name != header::ACCEPT_RANGES);
         if counts {
             counts::note_download(app, id.as_str(), &file);
         }

@@ -34,6 +34,7 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join(PLUGINS))?;
+        #[expect(clippy::borrowed_box, reason = "what the cache hands out")]
         let weigh = |name: &Box<str>, bytes: &Bytes| u32::try_from(128 + name.len() + bytes.len()).unwrap_or(u32::MAX);
         let small = moka::sync::Cache::builder().max_capacity(SMALL_IN_ALL).weigher(weigh).build();
         Ok(Self { root: root.into(), small })

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tokio::process::Command;
 
 use crate::{
-    app::Client,
+    client::Client,
     package_builder::PackageBuilder,
     stack::{Nginx, Stack, database_url, eventually, sign_in, user},
 };
@@ -132,6 +132,7 @@ async fn a_backup_brings_everything_back(db: PgPool) {
 
     succeeds(run(script(&stack, "restore").arg(&backup).arg("--yes")).await);
     store_fits_the_database(&stack).await;
+    succeeds(run(stack.command("one").args(["store", "verify"])).await);
     let again = stack.start_anywhere("one").await;
     assert_eq!(answers(&again.client()).await, before);
     assert!(again.client().get("/plugins/hello-two/download").await.expect(200).bytes == package);

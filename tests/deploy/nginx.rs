@@ -78,6 +78,7 @@ async fn the_tour_goes_through_nginx(db: PgPool) {
     assert_eq!(download.header("content-type"), "application/gzip");
     assert_eq!(download.header("content-disposition"), "attachment; filename=\"hello-1.0.0.tar.gz\"");
     assert_eq!(download.header("content-length"), archive.len().to_string());
+    assert_eq!(download.headers.get_all("accept-ranges").iter().count(), 1);
     assert!(download.header("repr-digest").starts_with("sha-256=:"));
     assert_eq!(download.headers.get("x-accel-redirect"), None, "the inside stays inside");
     anyone.get(&format!("//_packages/plugins/hello/1.0.0-{hash}.tar.gz")).await.refused(404, "not_found");
