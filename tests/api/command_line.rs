@@ -164,11 +164,8 @@ async fn importing_twice_publishes_once_also_while_a_server_runs() {
     ]);
     assert!(said.out.contains("2 published, 0 known already, 3 refused"), "{said:?}");
     assert_eq!(anyone.get("/plugins/needs-b").await.expect(200).data()["dependencies"][0]["id"], "base-b");
-    assert_eq!(
-        anyone.get("/plugins?search=needs-b").await.data()["pagination"]["total"],
-        1,
-        "a running server sees it"
-    );
+    let found = anyone.get("/plugins?search=needs-b").await.expect(200).data();
+    assert_eq!(found["plugins"][0]["id"], "needs-b", "a running server sees it");
     assert_eq!(leftovers(here), 0);
 
     // By file, for an owner, whose plugins nobody else's import touches.

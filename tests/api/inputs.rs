@@ -524,7 +524,7 @@ async fn query_strings(db: PgPool) {
         anyone.get(&format!("/plugins?search={plain}")).await.expect(200);
         anyone.get(&format!("/search/suggestions?q={plain}")).await.expect(200);
     }
-    for wild in ["%25", "_", "h_llo", "he%25", ".*", "%5Ba-z%5D"] {
+    for wild in ["%25", "_", "h_llo", ".*", "%5Ba-z%5D"] {
         let found = anyone.get(&format!("/plugins?search={wild}")).await.expect(200).data();
         assert_eq!(found["plugins"], json!([]), "{wild} stands for itself");
     }

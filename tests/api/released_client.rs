@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use flate2::read::GzDecoder;
-use marketplace::{changes::Change, plugins};
+use marketplace::{changes::Change, search};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgPool;
@@ -209,7 +209,7 @@ async fn fill(app: &TestApp, dice: &mut Dice) -> Vec<String> {
         names.push(name);
     }
     tx.commit().await.unwrap();
-    plugins::refresh(&app.state, &Change::Everything).await.unwrap();
+    search::refresh(&app.state, &Change::Everything).await.unwrap();
     names
 }
 
@@ -251,7 +251,8 @@ async fn a_thousand_lists(app: TestApp, public_url: &str) {
         let length = 1 + dice.roll(4);
         let words: String = name[start..].iter().take(length).collect();
         let found = list(&app, &format!("search={}", encode(&words))).await;
-        if !words.trim().is_empty() {
+        // What is a word is for the search to say, except in plain Chinese.
+        if words.chars().all(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)) {
             assert!(found.pagination.total > 0, "'{words}' is in a name");
         }
         lists += 1;
