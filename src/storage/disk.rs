@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use rustix::{buffer::spare_capacity, io::pread};
+use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{CHUNK, PLUGINS, Part, Received, Stored};
@@ -49,7 +50,6 @@ impl Disk {
         let target = self.root.join(name);
         spawn_blocking(move || -> io::Result<()> {
             let folder = target.parent().unwrap_or(Path::new("."));
-            let is_new = !folder.exists();
             fs::create_dir_all(folder)?;
             let file = received.file;
             file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
@@ -59,7 +59,8 @@ impl Disk {
             // Nobody is told of the name before all three are on disk, so they may get there together:
             // file systems write what is asked for at the same time in one go.
             let sync_folder = |folder: &Path| fs::File::open(folder)?.sync_all();
-            let parent = folder.parent().filter(|_| is_new);
+            // The parent also when the folder was there already: whoever made it may have died before this.
+            let parent = folder.parent();
             std::thread::scope(|scope| {
                 let folder = scope.spawn(|| sync_folder(folder));
                 let parent = parent.map(|parent| scope.spawn(|| sync_folder(parent)));
@@ -94,8 +95,9 @@ impl Disk {
         };
         let read = first.len() as u64;
         if read == length {
-            if is_small {
-                // Its name holds the hash of its bytes, so it never changes.
+            // Its name holds the hash of its bytes, so it never changes. What a disk has spoilt does not fit its name,
+            // and must not outlive its repair.
+            if is_small && name.contains(&super::hex(Sha256::new_with_prefix(&first))) {
                 self.small.insert(name.into(), first.clone());
             }
             return Ok(Some(Part::Whole(first)));

@@ -32,6 +32,8 @@ async fn every_kind_of_trouble_is_found_and_repaired(db: PgPool) {
     let mut bytes = fs::read(store.join(&corrupt)).unwrap();
     bytes[20] ^= 1;
     fs::write(store.join(&corrupt), bytes).unwrap();
+    // What is handed out meanwhile must not stay in anybody's memory.
+    server.anyone().get("/plugins/hello/versions/1.0.1/download").await.expect(200);
     let hash = "0".repeat(64);
     let orphan = format!("plugins/hello/9.9.9-{hash}.tar.gz");
     let homeless = format!("plugins/nobody/1.0.0-{hash}.tar.gz");
