@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    rate_limit::{Client, Kind},
+    rate_limit::{Client, Kind, StandingSlot, user_key},
     state::AppState,
     token::Use,
 };
@@ -67,18 +67,24 @@ struct SignedInUser {
 pub async fn login(
     State(app): State<AppState>,
     client: Client,
+    Extension(slot): Extension<StandingSlot>,
     Body(login): Body<Login>,
 ) -> Result<Json<Success<SignedIn>>> {
-    let account = login.username.to_lowercase();
     app.limits.peek(Kind::Login, &client.key())?;
-    app.limits.peek(Kind::LoginAccount, &account)?;
     let found = queries::find_login(&app.db, &login.username).await?;
-    let is_right = app.passwords.verify(login.password, found.as_ref().map(|u| u.password_hash.clone())).await?;
+    let account = account_key(found.as_ref(), &login.username);
+    app.limits.peek(Kind::LoginAccount, &account)?;
+    let go = app.passwords.wait().await?;
+    // Of many sent at once, those still waiting when the budget ends are not tried any more.
+    let standing = app.limits.peek(Kind::Login, &client.key())?;
+    app.limits.peek(Kind::LoginAccount, &account)?;
+    let is_right = go.verify(login.password, found.as_ref().map(|u| u.password_hash.clone())).await?;
     let Some(user) = found.filter(|_| is_right) else {
-        app.limits.charge(Kind::Login, &client.key());
+        let _ = app.limits.charge(Kind::Login, &client.key()).map(|standing| slot.set(standing));
         app.limits.charge(Kind::LoginAccount, &account);
         return Err(Error::new(&codes::INVALID_CREDENTIALS));
     };
+    let _ = standing.map(|standing| slot.set(standing));
     if !user.is_active {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));
     }
@@ -86,6 +92,15 @@ pub async fn login(
     queries::insert_session(&app.db, session, user.id, refresh, expiry(&app)).await?;
     info!(user.id = user.id, "signed in {}", user.username);
     Ok(Success::of(signed_in(&app, user, session, refresh)?))
+}
+
+/// The account whose budget of wrong passwords an attempt counts against, under whichever of its names.
+/// A name nobody has is counted like one somebody has; only as much of it is kept as a name may be long.
+fn account_key(found: Option<&User>, name: &str) -> String {
+    match found {
+        Some(user) => user_key(user.id),
+        None => format!("name:{}", name.to_lowercase().chars().take(254).collect::<String>()),
+    }
 }
 
 /// A refresh token.
