@@ -61,7 +61,8 @@ impl http_body::Body for Paced {
             }
             return Poll::Ready(frame);
         }
-        let window = this.window.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + this.patience)));
+        let window =
+            this.window.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + this.patience)));
         ready!(window.as_mut().poll(cx));
         Poll::Ready(Some(Err(axum::Error::new(Stalled))))
     }

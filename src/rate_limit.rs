@@ -15,7 +15,11 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header::{AUTHORIZATION, RETRY_AFTER}, request::Parts},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{AUTHORIZATION, RETRY_AFTER},
+        request::Parts,
+    },
 };
 use ipnet::IpNet;
 use uuid::Uuid;

@@ -75,7 +75,6 @@ impl Passwords {
         })
         .await?
     }
-
 }
 
 impl Go {

@@ -9,9 +9,12 @@ mod client;
 mod documents;
 mod lifecycle;
 mod lists;
+mod connections;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod plugins;
 mod postgres;
+mod raw;
+mod requests;
 mod structure;
