@@ -9,7 +9,9 @@ mod client;
 mod documents;
 mod lifecycle;
 mod lists;
+mod attacks_on_accounts;
 mod connections;
+mod limits;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
