@@ -1,6 +1,6 @@
 //! A server of its own for every test.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use marketplace::{commands::open_app, config::Config, jobs, routes, server, state::AppState};
 use sqlx::PgPool;
@@ -12,6 +12,7 @@ pub(crate) use crate::client::{Answer, Client};
 /// A running server over an empty database and an empty store.
 pub(crate) struct TestApp {
     pub(crate) state: AppState,
+    pub(crate) address: SocketAddr,
     folder: TempDir,
     anyone: Client,
     _jobs: JoinSet<()>,
@@ -45,7 +46,7 @@ impl TestApp {
             .await;
         });
         let anyone = Client::at(&format!("http://{address}"));
-        Self { state, folder, anyone, _jobs: jobs, _stop: stop }
+        Self { state, address, folder, anyone, _jobs: jobs, _stop: stop }
     }
 
     /// The folder of all the server's files.
