@@ -4,14 +4,14 @@
 
 mod accounts;
 mod app;
+mod attacks_on_accounts;
 #[path = "../support/client.rs"]
 mod client;
+mod connections;
 mod documents;
 mod lifecycle;
-mod lists;
-mod attacks_on_accounts;
-mod connections;
 mod limits;
+mod lists;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;

@@ -82,20 +82,20 @@ async fn both(
     tokio::select! {
         () = one_way(client_read, server_write, mode.clone()) => {}
         () = one_way(server_read, client_write, mode.clone()) => {}
-        () = cut(mode) => {}
+        () = until(mode, Mode::Cut) => {}
     }
 }
 
-async fn cut(mut mode: watch::Receiver<Mode>) {
-    let _ = mode.wait_for(|mode| *mode == Mode::Cut).await;
+async fn until(mut mode: watch::Receiver<Mode>, wanted: Mode) {
+    let _ = mode.wait_for(|mode| *mode == wanted).await;
 }
 
-async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mode: watch::Receiver<Mode>) {
+async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
-            _ = mode.wait_for(|mode| *mode == Mode::Stalled) => return std::future::pending().await,
+            () = until(mode.clone(), Mode::Stalled) => return std::future::pending().await,
         };
         let now = *mode.borrow();
         if let Mode::Slow(pause) = now {
