@@ -6,8 +6,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -95,11 +95,23 @@ impl Cache {
         gauge!("cache_entries").set(self.memory.entry_count() as f64);
     }
 }
+/// Timeouts in a row after which a new connection is made.
+const MOST_TIMEOUTS: u32 = 5;
 
 /// A connection to Redis that repairs itself.
 pub struct Redis {
-    manager: ConnectionManager,
+    client: redis::Client,
+    manager: Mutex<ConnectionManager>,
+    timeouts: AtomicU32,
     is_well: AtomicBool,
+}
+
+fn manager(client: &redis::Client) -> redis::RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE))
+        .set_number_of_retries(1);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 impl Redis {
@@ -108,20 +120,22 @@ impl Redis {
     /// # Errors
     /// When the address is malformed.
     pub fn connect(url: &str) -> anyhow::Result<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(1);
         let client = redis::Client::open(url).map_err(|e| anyhow::anyhow!("redis.url: {e}"))?;
-        let manager = ConnectionManager::new_lazy_with_config(client, config)?;
-        Ok(Self { manager, is_well: AtomicBool::new(true) })
+        let manager = Mutex::new(manager(&client)?);
+        Ok(Self { client, manager, timeouts: AtomicU32::new(0), is_well: AtomicBool::new(true) })
     }
 
     /// Runs commands; `None` when Redis fails or takes too long.
     pub async fn run<T: FromRedisValue>(&self, pipe: &Pipeline) -> Option<T> {
-        let mut manager = self.manager.clone();
+        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let result = tokio::time::timeout(PATIENCE, pipe.query_async::<T>(&mut manager)).await;
         let is_well = matches!(result, Ok(Ok(_)));
+        let is_silent = match &result {
+            Ok(Ok(_)) => false,
+            Ok(Err(e)) => e.is_timeout(),
+            Err(_) => true,
+        };
+        self.note_silence(is_silent);
         if self.is_well.swap(is_well, Ordering::Relaxed) != is_well {
             if is_well {
                 info!("Redis answers again");
@@ -130,6 +144,18 @@ impl Redis {
             }
         }
         result.ok()?.ok()
+    }
+
+    /// A connection that broke is noticed by its manager; one that went silent would be kept for ever.
+    fn note_silence(&self, is_silent: bool) {
+        if !is_silent {
+            self.timeouts.store(0, Ordering::Relaxed);
+        } else if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_TIMEOUTS {
+            self.timeouts.store(0, Ordering::Relaxed);
+            if let Ok(fresh) = manager(&self.client) {
+                *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+        }
     }
 
     /// Whether Redis answers now.

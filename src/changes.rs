@@ -16,13 +16,23 @@ use std::{
 };
 
 use anyhow::Context;
-use sqlx::{PgPool, postgres::PgListener};
-use tokio::sync::{mpsc, oneshot, watch};
+use sqlx::{
+    Executor, PgPool,
+    postgres::{PgListener, PgNotification},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 const CHANNEL: &str = "catalogue";
 /// How long a writer waits for its own refresh; after that the change is announced all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long no announcement may come before the connection is tried out.
+const SILENCE: Duration = Duration::from_secs(5);
+/// The longest a refresh may take, of everything in a large marketplace included.
+const REFRESH: Duration = Duration::from_secs(60);
 /// Stands for whatever revision there is now.
 const LATEST: i64 = i64::MAX;
 
@@ -69,7 +79,7 @@ impl Feed {
         let (done, settled) = oneshot::channel();
         let latest = ids.into_iter().map(|id| (id, LATEST)).collect();
         let entry = Entry { change: Change::Plugins(latest), done: Some(done) };
-        if self.enqueue(entry) && tokio::time::timeout(PATIENCE, settled).await.is_err() {
+        if self.enqueue(entry) && timeout(PATIENCE, settled).await.is_err() {
             warn!("a change was committed, but the lists could not be refreshed yet");
         }
     }
@@ -91,7 +101,7 @@ impl Feed {
         listener.listen(CHANNEL).await?;
         // What was announced before we listened is lost to us, so everything is read once.
         self.send(Change::Everything);
-        while let Some(notification) = listener.try_recv().await? {
+        while let Some(notification) = next(&mut listener).await? {
             let payload = notification.payload();
             let (id, revision) = payload.split_once(' ').unwrap_or((payload, ""));
             self.send(Change::Plugins(vec![(id.to_owned(), revision.parse().unwrap_or(LATEST))]));
@@ -116,13 +126,29 @@ impl Feed {
     }
 }
 
+/// A refresh must end: a database that takes a question and never answers would end all refreshing.
+async fn within(time: Duration, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    timeout(time, work).await.context("it takes too long")?
+}
+
+/// The next announcement. Where none comes for a while the connection is tried out: one that a network
+/// has forgotten would be listened to for ever.
+async fn next(listener: &mut PgListener) -> anyhow::Result<Option<PgNotification>> {
+    loop {
+        if let Ok(notification) = timeout(SILENCE, listener.try_recv()).await {
+            return Ok(notification?);
+        }
+        timeout(PATIENCE, listener.execute("select 1")).await.context("the connection does not answer")??;
+    }
+}
+
 impl Worker {
     /// Refreshes what changed, for ever. `refresh` is tried again until it succeeds.
     pub async fn run<F: Future<Output = anyhow::Result<()>>>(mut self, refresh: impl Fn(Change) -> F) {
         let mut entries = Vec::new();
         while self.queue.recv_many(&mut entries, 1_000).await > 0 {
             let change = merge(&entries);
-            while let Err(e) = refresh(change.clone()).await {
+            while let Err(e) = within(REFRESH, refresh(change.clone())).await {
                 warn!(error = format!("{e:#}"), "cannot refresh the lists; trying again");
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }

@@ -68,7 +68,11 @@ section!(
         upload_timeout_seconds: u64 = 300,
         header_timeout_seconds: u64 = 10,
         drain_seconds: u64 = 0,
+        idle_timeout_seconds: u64 = 75,
+        stall_timeout_seconds: u64 = 30,
         shutdown_timeout_seconds: u64 = 30,
+        max_connections: usize = 8192,
+        max_connections_per_address: usize = 2048,
     }
 );
 section!(
@@ -330,6 +334,18 @@ impl Config {
             ensure!(known.iter().any(|scheme| url.starts_with(scheme)), "redis.url must begin with redis://");
         }
         ensure!(self.database.max_connections >= 2, "database.max_connections must be at least 2");
+        let server = &self.server;
+        for (name, seconds) in [
+            ("request", server.request_timeout_seconds),
+            ("upload", server.upload_timeout_seconds),
+            ("header", server.header_timeout_seconds),
+            ("idle", server.idle_timeout_seconds),
+            ("stall", server.stall_timeout_seconds),
+        ] {
+            ensure!(seconds >= 1, "server.{name}_timeout_seconds must be at least 1");
+        }
+        ensure!(server.max_connections >= 1, "server.max_connections must be at least 1");
+        ensure!(server.max_connections_per_address >= 1, "server.max_connections_per_address must be at least 1");
         ensure!(self.auth.access_token_seconds >= 1, "auth.access_token_seconds must be at least 1");
         Ok(())
     }

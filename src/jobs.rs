@@ -16,6 +16,10 @@ use crate::{
 
 /// How often counts go to the database; they are at most this far behind.
 const FLUSH: Duration = Duration::from_millis(500);
+/// The longest one round of anything may take; removing strays from a large store does.
+const LONGEST: Duration = Duration::from_secs(600);
+/// The longest a flush of counts may take.
+const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 /// How often limits are shared through Redis.
 const SHARE: Duration = Duration::from_millis(200);
 /// How often what has expired or was left behind is removed, by all instances together.
@@ -39,8 +43,10 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
         }
     });
     every(&mut jobs, app, FLUSH, |app: AppState| async move {
-        if let Err(e) = plugins::flush_once(&app).await {
-            warn!(error = ?e, "counts wait in the journal");
+        match tokio::time::timeout(LONGEST_FLUSH, plugins::flush_once(&app)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => warn!(error = ?e, "counts wait in the journal"),
+            Err(_) => warn!("counts wait in the journal: the database does not answer"),
         }
     });
     every(&mut jobs, app, SHARE, |app: AppState| async move { app.limits.share(app.redis.as_deref()).await });
@@ -76,7 +82,10 @@ fn every<F: Future<Output = ()> + Send + 'static>(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            round(app.clone()).await;
+            // A database that takes a question and never answers must not end the job.
+            if tokio::time::timeout(LONGEST, round(app.clone())).await.is_err() {
+                warn!("a job took too long; it is begun anew");
+            }
         }
     });
 }

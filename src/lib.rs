@@ -7,11 +7,13 @@
 pub mod accounts;
 pub mod admin;
 pub mod audit;
+pub mod body;
 pub mod cache;
 pub mod changes;
 pub mod codes;
 pub mod commands;
 pub mod config;
+pub mod connection;
 pub mod envelope;
 pub mod error;
 pub mod error_docs;

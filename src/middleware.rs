@@ -3,7 +3,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,10 +21,11 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
+    body::Paced,
     codes,
     error::{self, Error},
     i18n::Lang,
-    rate_limit::{Client, Kind, StandingSlot},
+    rate_limit::{self, Caller, Client, Kind, StandingSlot},
     state::AppState,
 };
 
@@ -33,7 +37,7 @@ const MAX_URI: usize = 16 * 1024;
 const SLOW: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers with the id of the request in `X-Request-Id`, within the time limit, in the envelope.
+/// Answers with the id of the request in `X-Request-Id`, and in the envelope.
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _in_flight = app.metrics.begin();
@@ -45,18 +49,12 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
     request.extensions_mut().insert(client);
 
-    let response = match limit(&app, client, &mut request) {
-        Ok(slot) => {
-            let mut response = within_time(&app, request, next).await;
-            if let Some(standing) = slot.get() {
-                response.headers_mut().extend(standing.headers());
-            }
-            response
-        }
-        Err(e) => e.into_response(),
-    };
-    let mut response = error::envelope(response, lang, &id);
+    let mut response = error::envelope(next.run(request).await, lang, &id);
     finish_headers(&mut response, &id);
+    if method == Method::HEAD {
+        // HTTP/2 would send what the envelope put there.
+        *response.body_mut() = Body::empty();
+    }
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     log(&method, route, status, took, client, &id);
@@ -76,6 +74,22 @@ fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client
     }
 }
 
+/// Answers within the client's limits and the time limit.
+pub async fn within_limits(State(app): State<AppState>, client: Client, mut request: Request, next: Next) -> Response {
+    let slot = match limit(&app, client, &mut request) {
+        Ok(slot) => slot,
+        Err(e) => return e.into_response(),
+    };
+    let mut response = within_time(&app, request, next).await;
+    if let Some(standing) = slot.get() {
+        // A refusal brings its own.
+        for (name, value) in standing.headers() {
+            response.headers_mut().entry(name).or_insert(value);
+        }
+    }
+    response
+}
+
 /// The id a proxy gave the request when it is a plain one, else a new one.
 fn request_id(request: &Request) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
@@ -87,37 +101,46 @@ fn request_id(request: &Request) -> String {
 /// Counts the request against its client's budget, or leaves word for whoever learns the user.
 fn limit(app: &AppState, client: Client, request: &mut Request) -> Result<StandingSlot, Error> {
     let slot: StandingSlot = Arc::new(OnceLock::new());
-    if request.uri().path().len() + request.uri().query().map_or(0, str::len) > MAX_URI {
+    request.extensions_mut().insert(slot.clone());
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI {
         return Err(Error::new(&codes::URI_TOO_LONG));
     }
-    let path = request.uri().path();
-    let query = request.uri().query().unwrap_or_default();
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let kind = match BASES.iter().find_map(|base| path.strip_prefix(base)) {
         Some(path) => Kind::of(request.method(), path, query),
         None => Kind::of_page(request.method(), path, query),
     };
     let Some(kind) = kind else { return Ok(slot) };
-    let names_user = request.headers().contains_key(header::AUTHORIZATION);
-    if !(kind.is_per_user() && names_user)
-        && let Some(standing) = app.limits.check(kind, &client.key())?
-    {
+    request.extensions_mut().insert(kind);
+    let standing = match Caller::of(request.headers(), &app.signer) {
+        Caller::User(id) => app.limits.check(kind, &rate_limit::user_key(id))?,
+        // Who it is shows later. Addresses that send many wrong ones are not listened to meanwhile.
+        Caller::Unproven if kind.is_per_user() => {
+            app.limits.peek(kind, &client.key())?;
+            None
+        }
+        Caller::Unproven | Caller::Nobody => app.limits.check(kind, &client.key())?,
+    };
+    if let Some(standing) = standing {
         let _ = slot.set(standing);
     }
-    request.extensions_mut().insert(kind);
-    request.extensions_mut().insert(slot.clone());
     Ok(slot)
 }
 
 async fn within_time(app: &AppState, request: Request, next: Next) -> Response {
     let server = &app.config.server;
-    let (seconds, has_body) = match request.extensions().get::<Kind>() {
-        Some(Kind::Publish) => (server.upload_timeout_seconds, true),
-        _ => (server.request_timeout_seconds, !matches!(*request.method(), Method::GET | Method::HEAD)),
+    let seconds = match request.extensions().get::<Kind>() {
+        Some(Kind::Publish) => server.upload_timeout_seconds,
+        _ => server.request_timeout_seconds,
     };
+    let has_arrived = Arc::new(AtomicBool::new(false));
+    let stall = Duration::from_secs(server.stall_timeout_seconds);
+    let request = request.map(|body| Body::new(Paced::new(body, stall, has_arrived.clone())));
     match tokio::time::timeout(Duration::from_secs(seconds), next.run(request)).await {
         Ok(response) => response,
         // A body that did not arrive is the client's doing, anything else ours.
-        Err(_) if has_body => Error::new(&codes::REQUEST_TIMEOUT).into_response(),
+        Err(_) if !has_arrived.load(Ordering::Relaxed) => Error::new(&codes::REQUEST_TIMEOUT).into_response(),
         Err(_) => Error::Unavailable(anyhow::anyhow!("a request took too long")).into_response(),
     }
 }

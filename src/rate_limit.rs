@@ -1,8 +1,8 @@
 //! How often one user or address may do what.
 //!
-//! Requests are counted in fixed windows in this process. With Redis, what each process counted is
-//! added up there a few times a second, so that all of them together keep one limit without a round
-//! trip per request; without Redis each process keeps its own.
+//! Requests are counted in fixed windows in this process. With Redis, each process writes its totals
+//! there a few times a second and reads the others', so that all of them together keep one limit
+//! without a round trip per request; without Redis each process keeps its own.
 
 use std::{
     collections::HashMap,
@@ -15,15 +15,47 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header::RETRY_AFTER, request::Parts},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{AUTHORIZATION, RETRY_AFTER},
+        request::Parts,
+    },
 };
 use ipnet::IpNet;
+use uuid::Uuid;
 
 use crate::{
     codes,
     config::{self, Rate},
     error::{Error, Result},
+    token::{Signer, Use},
 };
+
+/// Who a request's budget belongs to, as far as its headers alone can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The user of a session token with our signature.
+    User(i64),
+    /// Whoever an API token belongs to, or nobody.
+    Unproven,
+    /// Nobody in particular.
+    Nobody,
+}
+
+impl Caller {
+    /// Reads the credentials without asking the database.
+    pub fn of(headers: &HeaderMap, signer: &Signer) -> Self {
+        let Some(value) = headers.get(AUTHORIZATION) else { return Self::Nobody };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+        let claims = token.and_then(|token| signer.verify(token, Use::Access));
+        claims.and_then(|claims| claims.sub.parse().ok()).map_or(Self::Unproven, Self::User)
+    }
+}
+
+/// The key of a user's budgets.
+pub fn user_key(user: i64) -> String {
+    format!("user:{user}")
+}
 
 /// What a request does, as far as limits are concerned; each kind has its own budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,12 +72,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Login,
+        Self::LoginAccount,
+        Self::Register,
+        Self::Publish,
+        Self::Write,
+        Self::Search,
+        Self::Read,
+        Self::Download,
+    ];
+
     /// The kind of a request by method, path (below the API's base) and query. Sign-ins count in
     /// their handler, where it is known whether they failed.
     pub fn of(method: &Method, path: &str, query: &str) -> Option<Self> {
         let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         Some(match path.trim_end_matches('/') {
             "/auth/login" => return None,
+            // Asked often by whatever watches over the server, and answered from memory.
+            "/health" | "/metrics" => return None,
             "/auth/register" => Self::Register,
             "/plugins" | "/plugins/upload" if !reads => Self::Publish,
             "/search" | "/search/suggestions" => Self::Search,
@@ -74,7 +119,7 @@ impl Kind {
         })
     }
 
-    /// Whether the budget is the signed-in user's; otherwise it is the address's.
+    /// Whether only users do such things, so that an address without one has no budget to spend.
     pub fn is_per_user(self) -> bool {
         matches!(self, Self::Publish | Self::Write)
     }
@@ -123,12 +168,19 @@ impl Standing {
 pub type StandingSlot = Arc<OnceLock<Standing>>;
 
 const SHARDS: usize = 16;
+/// The stream of budgets that are half used, and how much of it is kept.
+const WARNINGS: &str = "limit:warnings";
+const MOST_WARNINGS: &str = "10000";
 
 /// All budgets.
 pub struct Limits {
     config: config::Limits,
     hasher: RandomState,
     shards: [Mutex<HashMap<Key, Window>>; SHARDS],
+    /// This process's name among those that share.
+    process: String,
+    /// The last entry read of what others told.
+    heard: tokio::sync::Mutex<String>,
 }
 
 type Key = (Kind, Box<str>);
@@ -137,16 +189,34 @@ type Key = (Kind, Box<str>);
 struct Window {
     /// Windows of this length since 1970.
     number: u64,
-    /// Counted here and not yet added to the shared sum.
-    unshared: u32,
-    /// The sum of all processes when last heard.
-    shared: u32,
+    /// Counted here.
+    own: u32,
+    /// Of it, what the other processes know.
+    told: u32,
+    /// The sum of all other processes when last heard.
+    others: u32,
+}
+
+impl Window {
+    fn new(number: u64) -> Self {
+        Self { number, own: 0, told: 0, others: 0 }
+    }
+
+    fn used(self) -> u32 {
+        self.own.saturating_add(self.others)
+    }
 }
 
 impl Limits {
     /// Budgets by configuration, all unused.
     pub fn new(config: config::Limits) -> Self {
-        Self { config, hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()) }
+        Self {
+            config,
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            process: Uuid::now_v7().simple().to_string(),
+            heard: tokio::sync::Mutex::new("0".into()),
+        }
     }
 
     /// Counts a request.
@@ -166,8 +236,8 @@ impl Limits {
     }
 
     /// Counts something whatever the budget says.
-    pub fn charge(&self, kind: Kind, key: &str) {
-        let _ = self.count(kind, key, 1, 0);
+    pub fn charge(&self, kind: Kind, key: &str) -> Option<Standing> {
+        self.count(kind, key, 1, 0).ok().flatten()
     }
 
     /// Adds `cost`, unless less than `need` is left before.
@@ -178,16 +248,15 @@ impl Limits {
         let rate = self.rate(kind);
         let (number, reset) = position(rate);
         let mut shard = self.shard(kind, key);
-        let window = shard.entry((kind, key.into())).or_insert(Window { number, unshared: 0, shared: 0 });
+        let window = shard.entry((kind, key.into())).or_insert(Window::new(number));
         if window.number != number {
-            *window = Window { number, unshared: 0, shared: 0 };
+            *window = Window::new(number);
         }
-        let used = window.shared.saturating_add(window.unshared);
-        let left = rate.requests.saturating_sub(used);
+        let left = rate.requests.saturating_sub(window.used());
         if left < need {
             return Err(Standing { limit: rate.requests, remaining: 0, reset }.refusal());
         }
-        window.unshared = window.unshared.saturating_add(cost);
+        window.own = window.own.saturating_add(cost);
         Ok(Some(Standing { limit: rate.requests, remaining: left.saturating_sub(cost), reset }))
     }
 
@@ -209,34 +278,97 @@ impl Limits {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One round of housekeeping: forgets windows that are over and, with Redis, adds what was
-    /// counted here to the shared sums and learns them.
+    /// One round of housekeeping: forgets windows that are over and, with Redis, tells the others
+    /// what was counted here and learns what they counted.
+    ///
+    /// Every process writes its own total, so that a round may be repeated after an answer got lost.
     pub async fn share(&self, redis: Option<&crate::cache::Redis>) {
         let mut counted = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|(kind, _), window| window.number >= position(self.rate(*kind)).0);
             if redis.is_some() {
-                let fresh = shard.iter_mut().filter(|(_, window)| window.unshared > 0);
-                counted.extend(fresh.map(|(key, window)| (key.clone(), window.number, window.unshared)));
+                let fresh = shard.iter().filter(|(_, window)| window.own > window.told);
+                counted.extend(fresh.map(|(key, window)| (key.clone(), *window)));
             }
         }
-        let Some(redis) = redis.filter(|_| !counted.is_empty()) else { return };
+        let Some(redis) = redis else { return };
+        let told = self.tell(redis, &counted).await;
+        if !told.is_empty() {
+            self.warn_others(redis, &told).await;
+        }
+        self.listen(redis).await;
+    }
+
+    /// Writes the totals and reads those of the others; without an answer all is tried again later.
+    async fn tell(&self, redis: &crate::cache::Redis, counted: &[(Key, Window)]) -> Vec<Key> {
+        if counted.is_empty() {
+            return Vec::new();
+        }
         let mut pipe = redis::pipe();
-        for ((kind, key), number, unshared) in &counted {
-            let name = format!("limit:{}:{number}:{key}", kind.name());
-            pipe.incr(&name, *unshared);
-            pipe.expire(&name, self.rate(*kind).window.as_secs() as i64).ignore();
+        for ((kind, key), window) in counted {
+            let name = format!("limit:{}:{}:{key}", kind.name(), window.number);
+            pipe.hset(&name, &self.process, window.own).ignore();
+            pipe.expire(&name, self.rate(*kind).window.as_secs() as i64 + 1).ignore();
+            pipe.hgetall(&name);
         }
-        // Without an answer everything stays unshared and is tried again next time.
-        let Some(sums) = redis.run::<Vec<u32>>(&pipe).await else { return };
-        for (((kind, key), number, unshared), sum) in counted.into_iter().zip(sums) {
-            if let Some(window) = self.shard(kind, &key).get_mut(&(kind, key.clone()))
-                && window.number == number
+        let Some(totals) = redis.run::<Vec<HashMap<String, u32>>>(&pipe).await else { return Vec::new() };
+        let mut nearly_full = Vec::new();
+        for (((kind, key), counted), totals) in counted.iter().zip(totals) {
+            let others = totals.iter().filter(|(process, _)| **process != self.process);
+            let others = others.fold(0_u32, |sum, (_, total)| sum.saturating_add(*total));
+            if let Some(used) = self.learn(*kind, key, counted.number, others, counted.own)
+                && used >= self.rate(*kind).requests / 2
             {
-                window.unshared = window.unshared.saturating_sub(unshared);
-                window.shared = sum;
+                nearly_full.push((*kind, key.clone()));
             }
+        }
+        nearly_full
+    }
+
+    /// Notes what others counted; what is used of the budget now.
+    fn learn(&self, kind: Kind, key: &str, number: u64, others: u32, told: u32) -> Option<u32> {
+        let mut shard = self.shard(kind, key);
+        let window = shard.entry((kind, key.into())).or_insert(Window::new(number));
+        if window.number != number {
+            return None;
+        }
+        // A Redis that was emptied knows less than before; what was used stays used.
+        window.others = window.others.max(others);
+        window.told = window.told.max(told);
+        Some(window.used())
+    }
+
+    /// Puts budgets that are half used where all processes look: one that was not asked by a client
+    /// yet would not know that others were.
+    async fn warn_others(&self, redis: &crate::cache::Redis, keys: &[Key]) {
+        let mut pipe = redis::pipe();
+        for (kind, key) in keys {
+            let Some(window) = self.shard(*kind, key).get(&(*kind, key.clone())).copied() else { continue };
+            let about = format!("{} {} {} {key}", kind.name(), window.number, window.used());
+            pipe.cmd("XADD").arg(WARNINGS).arg(&["MAXLEN", "~", MOST_WARNINGS, "*", "about"]).arg(about).ignore();
+        }
+        pipe.expire(WARNINGS, 2 * 86_400).ignore();
+        redis.run::<()>(&pipe).await;
+    }
+
+    async fn listen(&self, redis: &crate::cache::Redis) {
+        type Entries = Vec<(String, HashMap<String, String>)>;
+        let mut heard = self.heard.lock().await;
+        let mut pipe = redis::pipe();
+        pipe.cmd("XRANGE").arg(WARNINGS).arg(format!("({heard}")).arg(&["+", "COUNT", MOST_WARNINGS]);
+        let Some((entries,)) = redis.run::<(Entries,)>(&pipe).await else { return };
+        for (id, fields) in entries {
+            let about = fields.get("about").map(String::as_str).unwrap_or_default();
+            if let [kind, number, used, key] = about.splitn(4, ' ').collect::<Vec<_>>()[..]
+                && let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind)
+                && let (Ok(number), Ok(used)) = (number.parse::<u64>(), used.parse::<u32>())
+                && number == position(self.rate(kind)).0
+            {
+                let own = self.shard(kind, key).get(&(kind, key.into())).map_or(0, |window| window.own);
+                self.learn(kind, key, number, used.saturating_sub(own), 0);
+            }
+            *heard = id;
         }
     }
 }
@@ -248,17 +380,31 @@ fn position(rate: Rate) -> (u64, u64) {
     (now / length, length - now % length)
 }
 
-/// Counts a request against the signed-in user's budget, when its kind is per user.
+/// Counts a request of a user whom the headers alone did not prove.
 ///
 /// # Errors
 /// 429 when the budget is used up.
 pub fn check_user(limits: &Limits, parts: &Parts, user: i64) -> Result<()> {
-    let Some(kind) = parts.extensions.get::<Kind>().filter(|kind| kind.is_per_user()) else { return Ok(()) };
-    let standing = limits.check(*kind, &format!("user:{user}"))?;
-    if let (Some(slot), Some(standing)) = (parts.extensions.get::<StandingSlot>(), standing) {
+    let (Some(kind), Some(slot)) = (parts.extensions.get::<Kind>(), parts.extensions.get::<StandingSlot>()) else {
+        return Ok(());
+    };
+    if kind.is_per_user()
+        && slot.get().is_none()
+        && let Some(standing) = limits.check(*kind, &user_key(user))?
+    {
         let _ = slot.set(standing);
     }
     Ok(())
+}
+
+/// Counts a request whose credentials were wrong against its address.
+pub fn charge_wrong(limits: &Limits, parts: &Parts) {
+    let (Some(kind), Some(client)) = (parts.extensions.get::<Kind>(), parts.extensions.get::<Client>()) else {
+        return;
+    };
+    if kind.is_per_user() {
+        limits.charge(*kind, &client.key());
+    }
 }
 
 /// The address a request came from.
@@ -283,7 +429,7 @@ impl Client {
         let mut client = peer;
         for hop in forwarded.iter().rev() {
             // Beyond something unreadable nothing can be believed.
-            let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+            let Some(ip) = address(hop.trim()) else { break };
             client = ip.to_canonical();
             if !is_trusted(&client) {
                 break;
@@ -302,6 +448,13 @@ impl Client {
             }
         }
     }
+}
+
+/// An address as proxies write it, some with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 impl<S: Sync> FromRequestParts<S> for Client {
@@ -332,6 +485,9 @@ mod tests {
         assert_eq!(client("10.0.0.1", "203.0.113.9, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
         assert_eq!(client("10.0.0.1", "203.0.113.9, nonsense"), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "198.51.100.1:4711"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "[2001:db8::1]:4711"), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", "[2001:db8::1]"), "2001:db8::1");
     }
 
     #[test]

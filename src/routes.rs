@@ -65,9 +65,11 @@ pub fn app(app: AppState) -> Router {
         .fallback(async || Error::new(&codes::NOT_FOUND))
         .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
         .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(app.clone(), middleware::within_limits))
+        // Outside the limits: a page in a browser may read refusals, and asking whether it may costs nothing.
+        .layer(cors(&app))
         .layer(from_fn_with_state(app.clone(), middleware::around))
         .layer(from_fn_with_state(app.clone(), web::around))
-        .layer(cors(&app))
         .layer(CompressionLayer::new().compress_when(compressible))
         .with_state(app);
     // Addresses are rewritten before they are matched, which a layer of the router itself cannot do.

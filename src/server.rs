@@ -30,7 +30,13 @@ use tokio::{
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::config;
+use crate::{
+    config,
+    connection::{Activity, Doors, Patience, Place},
+};
+
+/// The most bytes of a request's line and headers.
+const MOST_HEADERS: u32 = 64 * 1024;
 
 /// How long a connection that has said nothing yet may still begin a request when the server stops.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -41,14 +47,22 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// keeps connections open, as nginx does, finds none closed under a request it has just sent.
 pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let header_timeout = Duration::from_secs(config.header_timeout_seconds);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).pipeline_flush(true);
+    let times = Patience::of(config);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // hyper counts the pause before a request as time for its headers.
+        .header_read_timeout(times.idle)
+        .max_buf_size(MOST_HEADERS as usize)
+        .pipeline_flush(true);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(20)))
+        .max_header_list_size(MOST_HEADERS)
         .max_concurrent_streams(200);
-    let server = Arc::new(Server { builder, app, header_timeout, is_draining: AtomicBool::new(false) });
+    let server = Arc::new(Server { builder, app, times, is_draining: AtomicBool::new(false) });
+    let doors = Doors::new(config);
     let (stopping, is_stopping) = watch::channel(());
     let mut drained = pin!(async {
         stop.await;
@@ -56,8 +70,8 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
     });
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
+        let (stream, peer, place) = tokio::select! {
+            accepted = doors.accept(&listener) => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Usually too many open files: those that end make room.
@@ -68,11 +82,11 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
             },
             () = &mut drained => break,
         };
-        tokio::spawn(server.clone().connection(stream, peer, is_stopping.clone()));
+        tokio::spawn(server.clone().connection(stream, peer, Some(place), is_stopping.clone()));
     }
     // The kernel may have taken connections that we have not; their requests are as good as the others'.
     for (stream, peer) in waiting(listener) {
-        tokio::spawn(server.clone().connection(stream, peer, is_stopping.clone()));
+        tokio::spawn(server.clone().connection(stream, peer, None, is_stopping.clone()));
     }
     drop(is_stopping);
     info!("stopping: no new connections, finishing {} open ones", stopping.receiver_count());
@@ -97,19 +111,27 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 struct Server {
     builder: auto::Builder<TokioExecutor>,
     app: Router,
-    header_timeout: Duration,
+    times: Patience,
     is_draining: AtomicBool,
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut is_stopping: watch::Receiver<()>) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _place: Option<Place>,
+        mut is_stopping: watch::Receiver<()>,
+    ) {
         let _ = stream.set_nodelay(true);
         if !self.speaks(&stream, &mut is_stopping).await {
             return;
         }
+        let activity = Arc::new(Activity::default());
         let service = service_fn(|request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
+            let turn = activity.turn(request.version());
             let has_one_stream = request.version() < Version::HTTP_2;
             let answer = self.app.clone().oneshot(request);
             let server = self.clone();
@@ -118,17 +140,26 @@ impl Server {
                 if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(turn.answer(response))
             }
         });
-        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let stream = TokioIo::new(activity.observe(stream));
+        let mut connection = pin!(self.builder.serve_connection(stream, service));
+        let mut overstayed = pin!(activity.overstayed(self.times));
         let ended = tokio::select! {
             // The connection first: a request that is here already is read before it hears of the end.
             biased;
             ended = connection.as_mut() => ended,
+            reason = overstayed.as_mut() => {
+                debug!(client = %peer.ip(), "cut a connection: {reason}");
+                return;
+            }
             _ = is_stopping.changed() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    _ = overstayed => return,
+                }
             }
         };
         if let Err(e) = ended {
@@ -139,7 +170,7 @@ impl Server {
     /// Waits for the first byte: told to end before it has read one, hyper would drop a request on its way.
     async fn speaks(&self, stream: &TcpStream, is_stopping: &mut watch::Receiver<()>) -> bool {
         let mut byte = [0];
-        let first = timeout(self.header_timeout, stream.peek(&mut byte));
+        let first = timeout(self.times.header, stream.peek(&mut byte));
         let mut first = pin!(first);
         let spoken = tokio::select! {
             spoken = first.as_mut() => spoken,

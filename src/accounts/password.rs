@@ -10,7 +10,10 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 use crate::error::{Error, Result};
 
@@ -31,31 +34,55 @@ pub struct Passwords {
     waiting: Arc<AtomicUsize>,
 }
 
+/// The right to hash or check one password now.
+pub struct Go(OwnedSemaphorePermit);
+
 impl Default for Passwords {
     fn default() -> Self {
+        // Made at the first use, the first unknown user would take twice as long.
+        LazyLock::force(&NOBODY);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: Arc::default() }
     }
 }
 
 impl Passwords {
+    /// Waits for a core. Whatever forbids the work should be looked at after this.
+    ///
+    /// # Errors
+    /// Never while the server runs.
+    pub async fn wait(&self) -> Result<Go> {
+        let place = Waiting::in_line(&self.waiting);
+        let permit = self.permits.clone().acquire_owned().await;
+        drop(place);
+        Ok(Go(permit.map_err(|e| Error::Internal(e.into()))?))
+    }
+
+    /// Passwords waiting for a core; for the metrics.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// The hash to store, in PHC format.
     ///
     /// # Errors
     /// Only when the system gives no random salt.
     pub async fn hash(&self, password: String) -> Result<String> {
-        self.work(move || {
+        let go = self.wait().await?;
+        go.work(move || {
             let hash = Argon2::default().hash_password(password.as_bytes());
             hash.map(|hash| hash.to_string()).map_err(|e| Error::Internal(anyhow!("hashing: {e}")))
         })
         .await?
     }
+}
 
+impl Go {
     /// Whether the password has this hash; without a hash it takes as long and says no.
     ///
     /// # Errors
     /// Only when the task cannot run.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
+    pub async fn verify(self, password: String, hash: Option<String>) -> Result<bool> {
         self.work(move || {
             let known = hash.is_some();
             let hash = hash.unwrap_or_else(|| NOBODY.clone());
@@ -66,19 +93,10 @@ impl Passwords {
         .await
     }
 
-    /// Passwords waiting for a core; for the metrics.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let place = Waiting::in_line(&self.waiting);
-        let permit = self.permits.clone().acquire_owned().await;
-        drop(place);
-        let permit = permit.map_err(|e| Error::Internal(e.into()))?;
+    async fn work<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         // The permit moves along: a client that goes away must not free the core before it is free.
         Ok(spawn_blocking(move || {
-            let _permit = permit;
+            let _permit = self.0;
             work()
         })
         .await?)

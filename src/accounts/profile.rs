@@ -16,7 +16,7 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    rate_limit::Kind,
+    rate_limit::{Kind, user_key},
     state::{App, AppState},
     timestamps,
 };
@@ -132,10 +132,11 @@ pub async fn change_password(
 /// 403 when the old password is wrong.
 pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<()> {
     let user = &by.user;
-    app.limits.peek(Kind::LoginAccount, &user.username.to_lowercase())?;
     let account = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    if !app.passwords.verify(change.old_password, Some(account.password_hash)).await? {
-        app.limits.charge(Kind::LoginAccount, &user.username.to_lowercase());
+    let go = app.passwords.wait().await?;
+    app.limits.peek(Kind::LoginAccount, &user_key(user.id))?;
+    if !go.verify(change.old_password, Some(account.password_hash)).await? {
+        app.limits.charge(Kind::LoginAccount, &user_key(user.id));
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
     let hash = app.passwords.hash(change.new_password).await?;

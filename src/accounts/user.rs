@@ -14,6 +14,7 @@ use crate::{
     codes,
     error::{Error, OrRefuse, Result},
     extract::Choice,
+    rate_limit,
     state::{App, AppState},
     token::Use,
 };
@@ -159,9 +160,18 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let app = AppState::from_ref(state);
         let token = bearer(&parts.headers)?.or_refuse(&codes::UNAUTHENTICATED)?;
-        let user = identify(token, &AppState::from_ref(state)).await?;
-        crate::rate_limit::check_user(&AppState::from_ref(state).limits, parts, user.id)?;
+        let user = match identify(token, &app).await {
+            Ok(user) => user,
+            Err(e) => {
+                if matches!(e, Error::Refused(_)) {
+                    rate_limit::charge_wrong(&app.limits, parts);
+                }
+                return Err(e);
+            }
+        };
+        rate_limit::check_user(&app.limits, parts, user.id)?;
         Ok(user)
     }
 }

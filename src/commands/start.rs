@@ -1,13 +1,19 @@
 //! Opening what the server stands on: database, store, journal, secrets.
 
 use std::{
-    sync::Arc,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use sqlx::{
-    ConnectOptions, PgPool,
+    ConnectOptions, PgConnection, PgPool,
+    pool::PoolConnectionMetadata,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::warn;
@@ -105,9 +111,35 @@ async fn open(config: &Config, url: &str, cluster: Option<Arc<Cluster>>) -> anyh
                 Ok(true)
             })
         })
+        .after_release(tried_out())
         .connect_lazy_with(options);
     migrate(&pool).await?;
     Ok(Database { pool, cluster })
+}
+
+/// How long a connection that is given back may take to prove itself.
+const PROOF: Duration = Duration::from_secs(1);
+
+type Proven<'a> = Pin<Box<dyn Future<Output = Result<bool, sqlx::Error>> + Send + 'a>>;
+
+/// Tries out connections that are given back, within a time: sqlx alone would wait for ever for one
+/// that was given up because it does not answer, and its place in the pool would be lost.
+fn tried_out() -> impl for<'a> Fn(&'a mut PgConnection, PoolConnectionMetadata) -> Proven<'a> + Send + Sync + 'static {
+    let start = Instant::now();
+    // While one has just answered, there is no need to ask each of them.
+    let proven = Arc::new(AtomicU64::new(0));
+    move |connection, _| {
+        let proven = proven.clone();
+        let now = start.elapsed().as_millis() as u64;
+        Box::pin(async move {
+            if now > proven.load(Ordering::Relaxed) + 250 {
+                let ping = tokio::time::timeout(PROOF, sqlx::Connection::ping(connection));
+                ping.await.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))??;
+                proven.store(now, Ordering::Relaxed);
+            }
+            Ok(true)
+        })
+    }
 }
 
 /// Migrates, waiting for a database that does not answer yet.

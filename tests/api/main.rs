@@ -4,13 +4,16 @@
 
 mod accounts;
 mod app;
+mod attacks_on_accounts;
 #[path = "../support/client.rs"]
 mod client;
 mod command_line;
+mod connections;
 mod documents;
 mod examples;
 mod inputs;
 mod lifecycle;
+mod limits;
 mod lists;
 mod openapi;
 #[path = "../support/package_builder.rs"]
@@ -19,7 +22,9 @@ mod package_builder;
 mod plugins;
 mod postgres;
 mod program;
+mod raw;
 mod readme;
 mod released_client;
+mod requests;
 mod structure;
 mod web;

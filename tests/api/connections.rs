@@ -1,0 +1,293 @@
+//! Clients that hold connections without using them: they are cut off in time and hold up nobody.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use sqlx::PgPool;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::{app::TestApp, package_builder::PackageBuilder, raw};
+
+/// Slow clients at a time.
+const MANY: usize = 200;
+/// What a loaded machine may add to every timeout.
+const SLACK: Duration = Duration::from_secs(6);
+
+async fn impatient(db: PgPool) -> TestApp {
+    TestApp::with(db, |config| {
+        config.server.header_timeout_seconds = 2;
+        config.server.idle_timeout_seconds = 3;
+        config.server.stall_timeout_seconds = 2;
+    })
+    .await
+}
+
+/// Runs many slow clients while an ordinary one works, and asserts that all of them are cut off.
+async fn besiege<F: Future<Output = Option<Duration>>>(app: &TestApp, name: &str, slow: impl Fn() -> F) {
+    let siege = join_all((0..MANY).map(|_| slow()));
+    let mut worst = Duration::ZERO;
+    let mut answered = 0;
+    let ordinary = async {
+        loop {
+            let started = Instant::now();
+            app.anyone().get("/plugins").await.expect(200);
+            worst = worst.max(started.elapsed());
+            answered += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let cut = tokio::select! { cut = siege => cut, () = ordinary => unreachable!() };
+    let longest = cut.iter().flatten().max().copied().unwrap_or_default();
+    println!(
+        "{name}: {} of {MANY} cut off, the last after {:.1} s; meanwhile {answered} ordinary requests, the slowest {} ms",
+        cut.iter().flatten().count(),
+        longest.as_secs_f64(),
+        worst.as_millis(),
+    );
+    assert!(cut.iter().all(Option::is_some), "{name}: some were not cut off");
+    assert!(worst < Duration::from_secs(2), "{name}: an ordinary request took {worst:?}");
+    assert!(answered > 20, "{name}: only {answered} ordinary requests were answered");
+}
+
+#[sqlx::test]
+async fn slow_headers_hold_up_nobody(db: PgPool) {
+    let app = impatient(db).await;
+    let (address, patience) = (app.address, Duration::from_secs(2) + SLACK);
+    besiege(&app, "silent from the start", || silent(address, b"", patience)).await;
+    besiege(&app, "headers of one byte a second", || {
+        raw::trickle(address, b"GET /api/v1/plugins HTTP/1.1\r\nx: ", b'y', patience)
+    })
+    .await;
+    besiege(&app, "an HTTP/2 preface of one byte a second", || {
+        raw::trickle(address, b"PRI * HTTP/2.0\r\n", b'\r', patience)
+    })
+    .await;
+}
+
+#[sqlx::test]
+async fn idle_connections_are_closed(db: PgPool) {
+    let app = impatient(db).await;
+    let (address, patience) = (app.address, Duration::from_secs(3) + SLACK);
+    let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    besiege(&app, "idle after a request", || silent(address, request, patience)).await;
+    let next = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nx: ";
+    besiege(&app, "slow headers after a request", || raw::trickle(address, next, b'y', patience)).await;
+}
+
+#[sqlx::test]
+async fn slow_bodies_hold_up_nobody(db: PgPool) {
+    let app = impatient(db).await;
+    let (address, patience) = (app.address, Duration::from_secs(2) + SLACK);
+    let login = b"POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n{";
+    besiege(&app, "bodies of one byte a second", || raw::trickle(address, login, b' ', patience)).await;
+    let token = app.user("ada").await.token.unwrap();
+    let upload = format!(
+        "POST /api/v1/plugins HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 100000\r\n\
+         content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\ncontent-disposition: form-data; \
+         name=\"plugin_file\"; filename=\"x.tar.gz\"\r\n\r\n"
+    );
+    besiege(&app, "uploads of one byte a second", || raw::trickle(address, upload.as_bytes(), b'x', patience)).await;
+    let incoming = std::fs::read_dir(app.folder().join("store/incoming")).unwrap().count();
+    assert_eq!(incoming, 0, "what did not arrive whole was left behind");
+}
+
+#[sqlx::test]
+async fn a_body_that_stalls_is_answered_with_a_timeout(db: PgPool) {
+    let app = impatient(db).await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let request =
+        b"POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n{";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert_eq!(raw::status(&answer), 408, "{answer}");
+    assert!(answer.contains("\"request_timeout\""), "{answer}");
+}
+
+#[sqlx::test]
+async fn slow_readers_hold_up_nobody(db: PgPool) {
+    let app = impatient(db).await;
+    publish_big(&app).await;
+    let (address, patience) = (app.address, Duration::from_secs(4) + SLACK);
+    besiege(&app, "downloads taken at one byte a second", || slow_reader(address, patience)).await;
+}
+
+#[sqlx::test]
+async fn a_slow_but_steady_client_is_not_cut_off(db: PgPool) {
+    let app = impatient(db).await;
+    app.user("ada").await;
+    let body = br#"{"username": "ada", "password": "correct horse"}"#;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let padding = 4_000;
+    let head = format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        padding + body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..8 {
+        stream.write_all(&[b' '; 500]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stream.write_all(body).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert_eq!(raw::status(&String::from_utf8_lossy(&answer[..read])), 200);
+}
+
+#[sqlx::test]
+async fn http2_is_held_to_the_same_times(db: PgPool) {
+    let app = impatient(db).await;
+    publish_big(&app).await;
+    let (address, patience) = (app.address, Duration::from_secs(4) + SLACK);
+    let (mut client, driver) = http2(address).await;
+    tokio::spawn(driver);
+    assert_eq!(http2_get(&mut client, "GET", "/api/v1/plugins").await, 200, "ordinary requests work");
+
+    besiege(&app, "HTTP/2 without a request", || async move {
+        let (client, driver) = http2(address).await;
+        let ended = until_end(driver, patience).await;
+        drop(client);
+        ended
+    })
+    .await;
+    besiege(&app, "HTTP/2 downloads nobody takes", || async move {
+        let (client, driver) = http2(address).await;
+        let mut client = client.ready().await.unwrap();
+        let request = http2_request("GET", "/api/v1/plugins/big/download");
+        let (answer, _) = client.send_request(request, true).unwrap();
+        // The body is held, and its window never opened again.
+        let held = async { answer.await.map(|response| response.into_body()) };
+        let (held, ended) = futures_util::join!(held, until_end(driver, patience));
+        drop(held);
+        ended
+    })
+    .await;
+    besiege(&app, "HTTP/2 bodies that stall", || async move {
+        let (client, driver) = http2(address).await;
+        let mut client = client.ready().await.unwrap();
+        let request = http2_request("POST", "/api/v1/auth/login");
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::from_static(b"{"), false).unwrap();
+        let started = Instant::now();
+        let driver = tokio::spawn(driver);
+        let status = tokio::time::timeout(patience, answer).await.ok().map(|answer| answer.unwrap().status());
+        driver.abort();
+        (status == Some(axum::http::StatusCode::REQUEST_TIMEOUT)).then(|| started.elapsed())
+    })
+    .await;
+}
+
+#[sqlx::test]
+async fn head_has_no_body_in_http2_either(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (mut client, driver) = http2(app.address).await;
+    tokio::spawn(driver);
+    for path in ["/api/v1/plugins", "/api/v1/nowhere", "/health", "/api/v1/plugins/none"] {
+        let (answer, _) = client.send_request(http2_request("HEAD", path), true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        assert!(body.data().await.is_none(), "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn connections_are_bounded_in_all_and_per_address(db: PgPool) {
+    let app = TestApp::with(db.clone(), |config| config.server.max_connections_per_address = 3).await;
+    let held = join_all((0..3).map(|_| TcpStream::connect(app.address))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut fourth = TcpStream::connect(app.address).await.unwrap();
+    assert!(matches!(fourth.read(&mut [0]).await, Ok(0) | Err(_)), "the fourth is closed");
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.anyone().get("/plugins").await.expect(200);
+
+    let app = TestApp::with(db.clone(), |config| config.server.max_connections = 2).await;
+    let held = join_all((0..2).map(|_| TcpStream::connect(app.address))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let client = app.anyone();
+    let waiting = tokio::spawn(async move { client.get("/plugins").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "the third waits");
+    drop(held);
+    waiting.await.unwrap().expect(200);
+
+    let proxied = TestApp::with(db, |config| {
+        config.server.max_connections_per_address = 1;
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let _held = join_all((0..5).map(|_| TcpStream::connect(proxied.address))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    proxied.anyone().get("/plugins").await.expect(200);
+}
+
+/// Sends something, then nothing, until the server closes.
+async fn silent(address: SocketAddr, begin: &[u8], patience: Duration) -> Option<Duration> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let started = Instant::now();
+    let _ = stream.write_all(begin).await;
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(patience, stream.read_to_end(&mut answer)).await;
+    ended.is_ok().then(|| started.elapsed())
+}
+
+/// Asks for a download and takes one byte a second of it.
+async fn slow_reader(address: SocketAddr, patience: Duration) -> Option<Duration> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(b"GET /api/v1/plugins/big/download HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let started = Instant::now();
+    while started.elapsed() < patience {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // What was received before the end can still be read; only the write side tells at once.
+        if stream.read(&mut [0]).await.is_err() || stream.write_all(b" ").await.is_err() {
+            return Some(started.elapsed());
+        }
+    }
+    None
+}
+
+/// Publishes a package that no kernel buffer holds.
+async fn publish_big(app: &TestApp) {
+    let ada = app.user("ada").await;
+    let mut noise = String::new();
+    let mut state = 1_u64;
+    while noise.len() < 20 << 20 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise.push_str(&format!("{:016x}\n", state ^ (state >> 29)));
+    }
+    ada.publish(&PackageBuilder::new("big", "1.0.0").file("noise.txt", noise)).await.expect(201);
+}
+
+type Http2 = h2::client::SendRequest<Bytes>;
+
+async fn http2(address: SocketAddr) -> (Http2, h2::client::Connection<TcpStream>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    h2::client::handshake(stream).await.unwrap()
+}
+
+fn http2_request(method: &str, path: &str) -> axum::http::Request<()> {
+    axum::http::Request::builder()
+        .method(method)
+        .uri(format!("http://localhost{path}"))
+        .header("content-type", "application/json")
+        .body(())
+        .unwrap()
+}
+
+async fn http2_get(client: &mut Http2, method: &str, path: &str) -> u16 {
+    let (answer, _) = client.send_request(http2_request(method, path), true).unwrap();
+    answer.await.unwrap().status().as_u16()
+}
+
+async fn until_end(driver: h2::client::Connection<TcpStream>, patience: Duration) -> Option<Duration> {
+    let started = Instant::now();
+    tokio::time::timeout(patience, driver).await.ok().map(|_| started.elapsed())
+}
