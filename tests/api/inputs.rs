@@ -577,6 +577,19 @@ async fn paths(db: PgPool) {
         stage.refused(request, 404, "version_not_found", &target).await;
         stage.refused(ada.request(Method::DELETE, &target), 404, "version_not_found", &target).await;
     }
+    for (end, code) in [
+        ("versions/9.9.9/files", "version_not_found"),
+        ("versions/9.9.9/files/info.json", "version_not_found"),
+        ("compare/1.0.0...9.9.9", "version_not_found"),
+        ("compare/1.0.0", "version_not_found"),
+        ("compare/...", "version_not_found"),
+        ("versions/1.0.0/files/nowhere", "packaged_file_not_found"),
+        ("versions/1.0.0/files/..%2F..%2Fetc%2Fpasswd", "packaged_file_not_found"),
+        ("versions/1.0.0/files/%2Fetc%2Fpasswd", "packaged_file_not_found"),
+    ] {
+        let target = format!("/plugins/hello/{end}");
+        stage.refused(stage.app.anyone().request(Method::GET, &target), 404, code, &target).await;
+    }
     for name in ["nobody", "a%20b", "%E6%8F%92", &long] {
         let target = format!("/plugins/hello/owners/{name}");
         let what = &target[..target.len().min(60)];

@@ -278,7 +278,9 @@ async fn operations(app: &TestApp) -> Vec<(Method, String, Value)> {
         let filled = path
             .replace("{id}", if is_numbered { "1" } else { "hello" })
             .replace("{version}", "1.0.0")
-            .replace("{username}", "bob");
+            .replace("{username}", "bob")
+            .replace("{path}", "info.json")
+            .replace("{range}", "1.0.0...1.0.0");
         assert!(!filled.contains('{'), "an unknown parameter in {path}");
         for (method, operation) in operations.as_object().unwrap() {
             found.push((method.to_uppercase().parse().unwrap(), filled.clone(), operation.clone()));

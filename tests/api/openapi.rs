@@ -29,6 +29,9 @@ const OPERATIONS: &[&str] = &[
     "PATCH /plugins/{id}",
     "GET /plugins/{id}/download",
     "GET /plugins/{id}/versions/{version}/download",
+    "GET /plugins/{id}/versions/{version}/files",
+    "GET /plugins/{id}/versions/{version}/files/{path}",
+    "GET /plugins/{id}/compare/{range}",
     "GET /plugins/{id}/stats",
     "GET /plugins/{id}/ratings",
     "POST /plugins/{id}/ratings",
@@ -98,6 +101,7 @@ async fn whoever_must_sign_in_is_told_so_and_nobody_else(db: PgPool) {
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     for (method, path, operation) in operations(&document) {
         let target = path.replace("{id}", "1abc").replace("{version}", "1.0.0").replace("{username}", "ada");
+        let target = target.replace("{path}", "info.json").replace("{range}", "1.0.0...2.0.0");
         // Numbers where only numbers are taken.
         let is_number = operation["parameters"].to_string().contains("\"int64\"");
         let target = if is_number { target.replace("1abc", "1") } else { target };
@@ -257,6 +261,15 @@ async fn answers_are_what_the_document_says(db: PgPool) {
     check("POST", "/auth/logout", logout);
     check("POST", "/plugins", ada.publish(&hello).await);
     check("POST", "/plugins", ada.publish(&hello).await);
+    let next = PackageBuilder::new("hello", "0.9.0").file("scripts/more.sh", "echo more\n");
+    check("POST", "/plugins", ada.publish(&next).await);
+    for (path, end) in [
+        ("/plugins/{id}/versions/{version}/files", "/versions/1.0.0/files"),
+        ("/plugins/{id}/versions/{version}/files/{path}", "/versions/1.0.0/files/scripts/hello.sh"),
+        ("/plugins/{id}/compare/{range}", "/compare/0.9.0...1.0.0"),
+    ] {
+        check("GET", path, app.anyone().get(&format!("/plugins/hello{end}")).await);
+    }
     let get = async |who: &Client, path: &str| who.get(path).await;
     check("PATCH", "/auth/me", bob.patch("/auth/me", json!({"display_name": "鲍勃"})).await);
     let change = json!({"old_password": "correct horse", "new_password": "battery staple"});
