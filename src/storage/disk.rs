@@ -2,15 +2,14 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use rustix::{buffer::spare_capacity, io::pread};
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
@@ -82,10 +81,10 @@ impl Disk {
         if is_small && let Some(bytes) = self.small.get(name).filter(|bytes| bytes.len() as u64 == length) {
             return Ok(Some(Part::Whole(bytes)));
         }
-        let (path, room) = (self.root.join(name), buffer(length));
+        let (path, room) = (self.root.join(name), Buffers::default().take(length));
         let first = spawn_blocking(move || -> io::Result<_> {
             let file = fs::File::open(path)?;
-            let bytes = read_chunk(room, &file, start)?;
+            let bytes = read_chunk(room, &file, start)?.freeze();
             Ok((file, bytes))
         });
         let (file, first) = match first.await? {
@@ -103,18 +102,19 @@ impl Disk {
             return Ok(Some(Part::Whole(first)));
         }
         let file = Arc::new(file);
-        let rest = stream::try_unfold((start + read, length - read), move |(start, left)| {
-            let file = file.clone();
-            async move {
-                if left == 0 {
-                    return Ok(None);
+        let rest =
+            stream::try_unfold((start + read, length - read, Buffers::default()), move |(start, left, mut buffers)| {
+                let file = file.clone();
+                async move {
+                    if left == 0 {
+                        return Ok(None);
+                    }
+                    let buffer = buffers.take(left);
+                    let chunk = buffers.lend(spawn_blocking(move || read_chunk(buffer, &file, start)).await??);
+                    let read = chunk.len() as u64;
+                    Ok(Some((chunk, (start + read, left - read, buffers))))
                 }
-                let buffer = buffer(left);
-                let bytes = spawn_blocking(move || read_chunk(buffer, &file, start)).await??;
-                let read = bytes.len() as u64;
-                Ok(Some((bytes, (start + read, left - read))))
-            }
-        });
+            });
         Ok(Some(Part::Stream(stream::iter([Ok(first)]).chain(rest).boxed())))
     }
 
@@ -183,20 +183,36 @@ fn walk(folder: &Path, show: &mut impl FnMut(&Path, &fs::Metadata) -> bool) -> i
     Ok(true)
 }
 
-/// Room for a chunk of what is left. It is made where it will be freed: made in the pool's many
-/// threads, each of them would keep some.
-fn buffer(left: u64) -> Vec<u8> {
-    Vec::with_capacity(usize::try_from(left).unwrap_or(CHUNK).min(CHUNK))
+/// The few buffers one transfer reads into by turns: what has been sent is filled again, so a large
+/// package takes no more memory than a chunk or two.
+#[derive(Default)]
+struct Buffers(Vec<Bytes>);
+
+/// Chunks that a connection may hold at a time.
+const TURNS: usize = 4;
+
+impl Buffers {
+    /// Room for a chunk of what is left.
+    fn take(&mut self, left: u64) -> BytesMut {
+        let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let sent = self.0.iter().position(Bytes::is_unique).map(|i| self.0.swap_remove(i));
+        let mut room = sent.and_then(|bytes| bytes.try_into_mut().ok()).unwrap_or_default();
+        room.resize(wanted, 0);
+        room
+    }
+
+    /// Hands a filled buffer out, to be taken again when it was sent.
+    fn lend(&mut self, filled: BytesMut) -> Bytes {
+        let chunk = filled.freeze();
+        if self.0.len() < TURNS {
+            self.0.push(chunk.clone());
+        }
+        chunk
+    }
 }
 
-/// Fills the room of a buffer from a file.
-fn read_chunk(mut buffer: Vec<u8>, file: &fs::File, start: u64) -> io::Result<Bytes> {
-    let wanted = buffer.capacity();
-    while buffer.len() < wanted {
-        let at = start + buffer.len() as u64;
-        if pread(file, spare_capacity(&mut buffer), at)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(buffer.into())
+/// Fills a buffer from a file.
+fn read_chunk(mut buffer: BytesMut, file: &fs::File, start: u64) -> io::Result<BytesMut> {
+    file.read_exact_at(&mut buffer, start)?;
+    Ok(buffer)
 }

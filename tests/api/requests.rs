@@ -242,7 +242,9 @@ async fn requests_that_could_be_read_in_two_ways_are_read_in_one(db: PgPool) {
         5 + smuggled.len()
     ))
     .await;
-    assert!(matches!(raw::answers(&both), 1 | 2) && both.contains("invalid_json"), "{both}");
+    // Closing the connection on it is as good.
+    let is_one_way = both.is_empty() || (raw::answers(&both) <= 2 && both.contains("invalid_json"));
+    assert!(is_one_way, "{both}");
     // Chunks that are none end the connection.
     for chunks in ["zz\r\n", "5\nhello\r\n0\r\n\r\n", "ffffffffffffffffff\r\n", "-1\r\n"] {
         let answer = send(&format!(
