@@ -59,7 +59,8 @@ fn render(text: &str) -> String {
             .replace(&format!("<h{level}>"), &format!("<h{}>", level + 1))
             .replace(&format!("</h{level}>"), &format!("</h{}>", level + 1));
     }
-    CLEANER.clean(&lower).to_string()
+    // Whoever has no mouse must be able to scroll what is wider than the page.
+    CLEANER.clean(&lower).to_string().replace("<pre>", "<pre tabindex=\"0\">")
 }
 
 #[cfg(test)]
