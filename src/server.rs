@@ -53,8 +53,9 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .timer(TokioTimer::new())
         // hyper counts the pause before a request as time for its headers.
         .header_read_timeout(times.idle)
-        .max_buf_size(MOST_HEADERS as usize)
-        .pipeline_flush(true);
+        // Not with `pipeline_flush`: while bytes wait to be read it keeps answers back, and when the connection
+        // ends meanwhile, as after a body nobody wanted, the answer is lost.
+        .max_buf_size(MOST_HEADERS as usize);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -22,6 +22,21 @@ use crate::{
 const WORK: [&str; 10] =
     ["health", "browse", "search", "detail", "detail, cold", "download", "download, cold", "login", "publish", "rate"];
 
+/// Asks for what many ask for, so that whatever can be remembered is.
+async fn warm(server: &Server) {
+    // Counts of downloads change what lists show; they are up to a second behind.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for path in
+        ["/api/v1/plugins", "/api/v1/plugins?search=known", "/api/v1/plugins/known", "/api/v1/plugins/known/download"]
+    {
+        assert_eq!(server.get(path).await.0, 200, "{path}");
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for path in ["/api/v1/plugins", "/api/v1/plugins?search=known", "/api/v1/plugins/known"] {
+        assert_eq!(server.get(path).await.0, 200, "{path}");
+    }
+}
+
 /// Does each kind of work once, all at the same time, as different users would.
 async fn work(server: &Server, publication: &str) -> Vec<(u16, Duration)> {
     let login = json!({"username": "ada", "password": "correct horse"});
@@ -152,21 +167,14 @@ async fn the_table_of_outages() {
     for id in ["known", "other"] {
         assert_eq!(server.publish(&PackageBuilder::new(id, "1.0.0")).await.0, 201);
     }
-    // Twice, so that what can be remembered is.
-    for path in
-        ["/api/v1/plugins", "/api/v1/plugins?search=known", "/api/v1/plugins/known", "/api/v1/plugins/known/download"]
-    {
-        for _ in 0..2 {
-            assert_eq!(server.get(path).await.0, 200, "{path}");
-        }
-    }
     let process = server.id();
     let mut table = Table { rows: Vec::new(), wrong: Vec::new(), published: 0 };
 
     //            health browse search detail cold download cold login publish rate
-    let without_postgres = [A, C, C, C, C, C, C, A, A, A];
+    let without_postgres = [A, F, F, F, C, F, C, A, A, A];
     let untouched = [F; WORK.len()];
 
+    warm(&server).await;
     server.postgres.set(Mode::Cut);
     tokio::time::sleep(Duration::from_millis(2500)).await;
     table.row(&server, "PostgreSQL down", without_postgres, async || server.postgres.set(Mode::Open)).await;
@@ -175,6 +183,7 @@ async fn the_table_of_outages() {
     let slow = [F; WORK.len()];
     table.row(&server, "PostgreSQL slow (40 ms each way)", slow, async || server.postgres.set(Mode::Open)).await;
 
+    warm(&server).await;
     server.postgres.set(Mode::Stalled);
     tokio::time::sleep(Duration::from_millis(2500)).await;
     table.row(&server, "PostgreSQL stalled", without_postgres, async || server.postgres.set(Mode::Open)).await;
@@ -183,7 +192,9 @@ async fn the_table_of_outages() {
     database.end_connections().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     server.postgres.set(Mode::Open);
-    table.row(&server, "PostgreSQL restarted", untouched, async || {}).await;
+    // Health tells what it found up to a second ago.
+    let restarted = [C, F, F, F, F, F, F, F, F, F];
+    table.row(&server, "PostgreSQL restarted", restarted, async || {}).await;
 
     database.end_connections().await;
     let ended = [C, C, C, C, C, C, C, C, C, C];
