@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -23,7 +24,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
     time::timeout,
 };
@@ -40,6 +41,26 @@ const MOST_HEADERS: u32 = 64 * 1024;
 
 /// How long a connection that has said nothing yet may still begin a request when the server stops.
 const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// Connections that may wait to be accepted. Of more at once, some would have to try again a second later.
+const MOST_WAITING: u32 = 4096;
+
+/// Listens at the first address of a host that is free.
+///
+/// # Errors
+/// When the host has no address, or none is free.
+pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(MOST_WAITING)) {
+            Ok(listener) => return Ok(listener),
+            Err(e) => refused = e,
+        }
+    }
+    Err(refused)
+}
 
 /// Serves until `stop` completes, then finishes what is running, within the configured time.
 ///

@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
@@ -23,8 +22,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     // The port first: a second server by mistake should fail before it touches any data.
     let (host, port) = (config.server.host.clone(), config.server.port);
-    let listener =
-        TcpListener::bind((host.as_str(), port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
+    let listener = server::listen(&host, port).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let Database { pool, cluster } = connect_alone(&config).await?;
     let (app, worker) = open_app(config, pool.clone())?;
     health::probe_once(&app).await;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use marketplace::{commands::open_app, config::Config, jobs, routes, server, state::AppState};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio::{sync::oneshot, task::JoinSet};
 
 pub(crate) use crate::client::{Answer, Client};
 
@@ -35,7 +35,7 @@ impl TestApp {
         let (state, worker) = open_app(config, db).unwrap();
         let jobs = jobs::start(&state, worker);
         state.feed.ready().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = server::listen("127.0.0.1", 0).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (router, settings) = (routes::app(state.clone()), state.config.server.clone());
