@@ -227,6 +227,16 @@ async fn connections_are_bounded_in_all_and_per_address(db: PgPool) {
     proxied.anyone().get("/plugins").await.expect(200);
 }
 
+#[sqlx::test]
+async fn a_burst_of_connections_waits_at_the_door(db: PgPool) {
+    let app = TestApp::new(db).await;
+    // This test runs on the server's only thread, so nothing is accepted before it waits for something.
+    let connect = || std::net::TcpStream::connect_timeout(&app.address, Duration::from_millis(700));
+    let burst: Vec<_> = (0..400).map(|i| connect().unwrap_or_else(|e| panic!("connection {i}: {e}"))).collect();
+    app.anyone().get("/plugins").await.expect(200);
+    drop(burst);
+}
+
 /// Sends something, then nothing, until the server closes.
 async fn silent(address: SocketAddr, begin: &[u8], patience: Duration) -> Option<Duration> {
     let mut stream = TcpStream::connect(address).await.unwrap();
