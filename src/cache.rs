@@ -59,34 +59,41 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `make`; they are not kept.
-    pub async fn local(&self, key: String, make: impl Future<Output = Result<Vec<u8>>>) -> Result<Arc<Ready>> {
+    pub async fn local<F>(&self, key: String, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    where
+        F: Future<Output = Result<Vec<u8>>> + Send,
+    {
         if let Some(ready) = self.memory.get(&key).await {
             self.hits.increment(1);
             return Ok(ready);
         }
         self.misses.increment(1);
-        let make = async { Ok(Arc::new(Ready::new(make.await?.into()))) };
-        self.memory.try_get_with(key, make).await.map_err(|e: Arc<Error>| Error::shared(&e))
+        // In a box: what makes an answer is large, and would be copied with every request that finds one made.
+        let made = Box::pin(async { Ok(Arc::new(Ready::new(make().await?.into()))) });
+        Box::pin(self.memory.try_get_with(key, made)).await.map_err(|e: Arc<Error>| Error::shared(&e))
     }
 
     /// The answer under a key that means the same in every process, and so is looked up in Redis too.
     ///
     /// # Errors
     /// Those of `make`; they are not kept.
-    pub async fn shared(&self, key: String, make: impl Future<Output = Result<Vec<u8>>>) -> Result<Arc<Ready>> {
-        let Some(redis) = self.redis.clone() else { return self.local(key, make).await };
+    pub async fn shared<F>(&self, key: String, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    where
+        F: Future<Output = Result<Vec<u8>>> + Send,
+    {
+        let Some(redis) = &self.redis else { return self.local(key, make).await };
         let name = format!("cache:{key}");
-        self.local(key, async move {
+        let find_or_make = || async move {
             if let Some(bytes) = redis.get(&name).await {
                 self.shared_hits.increment(1);
                 return Ok(bytes);
             }
             self.shared_misses.increment(1);
-            let bytes = make.await?;
-            redis.set(name, bytes.clone(), self.seconds);
+            let bytes = make().await?;
+            redis.clone().set(name, bytes.clone(), self.seconds);
             Ok(bytes)
-        })
-        .await
+        };
+        self.local(key, find_or_make).await
     }
 
     /// Puts the cache's size into the metrics.

@@ -37,6 +37,17 @@ const MAX_URI: usize = 16 * 1024;
 const SLOW: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where the router leaves the route it chose, for whoever stands around it.
+type RouteSlot = Arc<OnceLock<MatchedPath>>;
+
+/// Tells [`around`] which route was chosen.
+pub fn note_route(request: Request) -> Request {
+    if let (Some(slot), Some(route)) = (request.extensions().get::<RouteSlot>(), request.extensions().get()) {
+        let _ = slot.set(MatchedPath::clone(route));
+    }
+    request
+}
+
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -44,7 +55,8 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = RouteSlot::default();
+    request.extensions_mut().insert(route.clone());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
     request.extensions_mut().insert(client);
@@ -56,7 +68,7 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
         *response.body_mut() = Body::empty();
     }
     let (took, status) = (started.elapsed(), response.status().as_u16());
-    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let route = route.get().map_or("unknown", MatchedPath::as_str);
     log(&method, route, status, took, client, &id);
     app.metrics.answered(name_of(&method), route, status, took);
     response

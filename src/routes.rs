@@ -60,22 +60,25 @@ pub fn app(app: AppState) -> Router {
     for base in BASES {
         router = router.nest(base, api.clone());
     }
-    let compressible = SizeAbove::new(512).and(NotForContentType::new("application/gzip"));
-    let inner = router
+    let router = router
         .fallback(async || Error::new(&codes::NOT_FOUND))
         .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
-        .layer(CatchPanicLayer::custom(middleware::panicked))
-        .layer(from_fn_with_state(app.clone(), middleware::within_limits))
+        .layer(MapRequestLayer::new(middleware::note_route))
+        .with_state(app.clone());
+    let compressible = SizeAbove::new(512).and(NotForContentType::new("application/gzip"));
+    // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
+    // request. And here addresses can be rewritten before they are matched.
+    let service = ServiceBuilder::new()
+        .layer(MapRequestLayer::new(middleware::without_trailing_slash))
+        .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(from_fn_with_state(app.clone(), web::around))
+        .layer(from_fn_with_state(app.clone(), middleware::around))
         // Outside the limits: a page in a browser may read refusals, and asking whether it may costs nothing.
         .layer(cors(&app))
-        .layer(from_fn_with_state(app.clone(), middleware::around))
-        .layer(from_fn_with_state(app.clone(), web::around))
-        .layer(CompressionLayer::new().compress_when(compressible))
-        .with_state(app);
-    // Addresses are rewritten before they are matched, which a layer of the router itself cannot do.
-    Router::new().fallback_service(
-        ServiceBuilder::new().layer(MapRequestLayer::new(middleware::without_trailing_slash)).service(inner),
-    )
+        .layer(from_fn_with_state(app, middleware::within_limits))
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .service(router);
+    Router::new().fallback_service(service)
 }
 
 fn cors(app: &AppState) -> CorsLayer {

@@ -24,7 +24,7 @@ use crate::{
     (status = 200, body = Success<PluginDetail>),
 ))]
 pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
-    let ready = of_plugin(&app, id.as_str(), "detail", async {
+    let ready = of_plugin(&app, id.as_str(), "detail", || async {
         let detail = find_detail(&app, id.as_str()).await?;
         cache::json(&*Success::of(detail.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
     });
@@ -35,16 +35,19 @@ pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, head
 ///
 /// # Errors
 /// Those of `make`.
-pub async fn of_plugin(
+pub async fn of_plugin<F>(
     app: &App,
     id: &str,
     what: &str,
-    make: impl Future<Output = Result<Vec<u8>>>,
-) -> Result<Arc<Ready>> {
+    make: impl FnOnce() -> F + Send,
+) -> Result<Arc<Ready>>
+where
+    F: Future<Output = Result<Vec<u8>>> + Send,
+{
     match app.catalogue.revisions(id) {
         Some((revision, _)) => app.cache.shared(format!("{what}/{id}@{revision}"), make).await,
         // What is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
-        None => Ok(Arc::new(Ready::new(make.await?.into()))),
+        None => Ok(Arc::new(Ready::new(Box::pin(make()).await?.into()))),
     }
 }
 

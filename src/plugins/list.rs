@@ -89,7 +89,7 @@ struct Tag {
     (status = 200, body = Success<Tags>),
 ))]
 pub async fn tags(State(app): State<AppState>, headers: HeaderMap) -> Result<Response> {
-    let ready = app.cache.local(format!("tags@{}", app.catalogue.generation()), async {
+    let ready = app.cache.local(format!("tags@{}", app.catalogue.generation()), || async {
         let tags = app.catalogue.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
         cache::json(&*Success::of(Tags { tags }))
     });

@@ -67,7 +67,7 @@ pub async fn plugin_stats(
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}/{today}");
     let ready =
-        of_plugin(&app, id.as_str(), &what, async { cache::json(&*Success::of(find_stats(&app, &id, days).await?)) });
+        of_plugin(&app, id.as_str(), &what, || async { cache::json(&*Success::of(find_stats(&app, &id, days).await?)) });
     Ok(ready.await?.respond(&headers))
 }
 
@@ -114,7 +114,7 @@ pub async fn marketplace_stats(
 ) -> Result<Response> {
     // Users are in no generation, and whole tables are counted here: once a second at most.
     let (generation, second) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp());
-    let ready = app.cache.local(format!("stats/{days}@{generation}/{second}"), async {
+    let ready = app.cache.local(format!("stats/{days}@{generation}/{second}"), || async {
         cache::json(&*Success::of(find_marketplace_stats(&app, days).await?))
     });
     Ok(ready.await?.respond(&headers))

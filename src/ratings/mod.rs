@@ -72,7 +72,7 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
-    let ready = plugins::of_plugin(&app, id.as_str(), &what, async {
+    let ready = plugins::of_plugin(&app, id.as_str(), &what, || async {
         cache::json(&*Success::of(find_page(&app, &id, page).await?))
     });
     Ok(ready.await?.respond(&headers))

@@ -63,11 +63,11 @@ impl Visitor {
         self,
         app: &App,
         headers: &HeaderMap,
-        make: impl FnOnce(Self) -> F,
+        make: impl FnOnce(Self) -> F + Send,
     ) -> Result<Response>
     where
         P: Template,
-        F: Future<Output = Result<P>>,
+        F: Future<Output = Result<P>> + Send,
     {
         let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
         let Look { lang, ref base, ref path, ref query, .. } = self.look;
@@ -77,7 +77,7 @@ impl Visitor {
         }
         let (generation, minute) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp() / 60);
         let key = format!("page {lang:?} {base}{path}?{query} @{generation}/{minute}");
-        let ready = app.cache.local(key, async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let ready = app.cache.local(key, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
         let mut response = ready.respond(headers);
         if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
             *media = HeaderValue::from_static("text/html; charset=utf-8");
