@@ -51,7 +51,7 @@ install_packages() {
 # Sets up the tools a build needs; $1 is the folder of the repository.
 prepare_build() {
     has cargo || fail "Rust is missing: see https://rustup.rs, or install your distribution's cargo (1.95 or newer)"
-    has cc || install_packages gcc libc6-dev
+    { has cc && has make; } || install_packages gcc libc6-dev make
     # The committed .sqlx is what queries are checked against; a DATABASE_URL here is for running, not for building.
     export SQLX_OFFLINE=true
     # In somebody else's clone we would leave files its owner cannot delete, or may not write at all.

@@ -127,7 +127,7 @@ section!(
 );
 section!(
     /// Answers kept in memory.
-    Cache { memory_mb: u64 = 48, seconds: u64 = 60 }
+    Cache { memory_mb: u64 = 24, seconds: u64 = 60 }
 );
 section!(
     /// What is logged, and where.

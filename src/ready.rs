@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::range;
 
+/// What an answer takes beside its bytes: its parts, and its place in the cache.
+const OVERHEAD: usize = 768;
 /// Smaller answers are sent as they are: compressing them saves nothing.
 const WORTH_COMPRESSING: usize = 1024;
 /// May be kept by anyone, but browsers ask every time whether it is still right, and shared caches
@@ -52,7 +54,7 @@ impl Ready {
     /// Bytes it takes in memory at most, all forms included.
     pub fn weight(&self) -> usize {
         // Compressed forms appear later and are smaller each.
-        256 + self.body.len() + if self.body.len() >= WORTH_COMPRESSING { self.body.len() } else { 0 }
+        OVERHEAD + self.body.len() + if self.body.len() >= WORTH_COMPRESSING { self.body.len() } else { 0 }
     }
 
     /// The plain bytes.

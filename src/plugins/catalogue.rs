@@ -7,12 +7,14 @@
 use std::{
     cmp::Ordering,
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{self, AtomicU64},
     },
 };
 
+use futures_util::{Stream, TryStreamExt};
 use semver::Version;
 use time::OffsetDateTime;
 
@@ -218,10 +220,17 @@ impl Catalogue {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces everything.
-    pub fn replace(&self, entries: Vec<Entry>) -> TextChange {
+    /// Replaces everything, once all entries have come.
+    ///
+    /// # Errors
+    /// Those of the entries; everything stays as it was.
+    pub async fn replace(
+        &self,
+        entries: impl Stream<Item = anyhow::Result<Entry>> + Send,
+    ) -> anyhow::Result<TextChange> {
         let mut fresh = State::default();
-        for entry in entries {
+        let mut entries = pin!(entries);
+        while let Some(entry) = entries.try_next().await? {
             fresh.insert(entry.into(), false);
         }
         fresh.sort();
@@ -229,7 +238,7 @@ impl Catalogue {
         let change = state.text_change(&fresh);
         *state = fresh;
         self.generation.fetch_add(1, atomic::Ordering::Release);
-        change
+        Ok(change)
     }
 
     /// Brings the plugins `ids` to what `entries` say; those without an entry are gone.
@@ -580,7 +589,7 @@ impl State {
 /// When the database is away.
 pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<TextChange> {
     match change {
-        Change::Everything => Ok(app.catalogue.replace(queries::entries(&app.db, None).await?)),
+        Change::Everything => app.catalogue.replace(queries::entries(&app.db, None)).await,
         Change::Plugins(announced) => {
             let is_news = |(id, revision): &&(String, i64)| {
                 app.catalogue.revisions(id).is_none_or(|(known, _)| known < *revision)
@@ -589,7 +598,7 @@ pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<TextChange> {
             if ids.is_empty() {
                 return Ok(TextChange::default());
             }
-            Ok(app.catalogue.apply(&ids, queries::entries(&app.db, Some(&ids)).await?))
+            Ok(app.catalogue.apply(&ids, queries::entries(&app.db, Some(&ids)).try_collect().await?))
         }
     }
 }

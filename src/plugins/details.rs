@@ -35,12 +35,7 @@ pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, head
 ///
 /// # Errors
 /// Those of `make`.
-pub async fn of_plugin<F>(
-    app: &App,
-    id: &str,
-    what: &str,
-    make: impl FnOnce() -> F + Send,
-) -> Result<Arc<Ready>>
+pub async fn of_plugin<F>(app: &App, id: &str, what: &str, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
 where
     F: Future<Output = Result<Vec<u8>>> + Send,
 {

@@ -13,7 +13,7 @@ use axum::{
         header::{CONTENT_TYPE, RETRY_AFTER},
     },
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -35,7 +35,7 @@ use crate::{
     i18n::{Lang, Text},
     package::{self, MAX_COMPRESSED, Manifest, Package},
     state::{App, AppState},
-    storage::Received,
+    storage::{Received, Storage},
 };
 
 /// An upload as it is answered.
@@ -173,11 +173,15 @@ pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Resul
     }
     let (size, hash) = (i64::try_from(received.size).unwrap_or(i64::MAX), received.hash.clone());
     let version = manifest.version.to_string();
-    let path = app.storage.keep(received, &manifest.id, &version).await?;
-    failpoint::reach("kept");
-    let version_id =
-        queries::insert_version(&mut tx, &manifest, NewFile { path: &path, size, hash: &hash }, user.id).await?;
-    failpoint::reach("inserted");
+    let path = Storage::path_of(&received, &manifest.id, &version);
+    let file = NewFile { path: &path, size, hash: &hash };
+    // While the disk works, so does the database.
+    let (kept, inserted) = tokio::join!(
+        app.storage.keep(received, &manifest.id, &version).inspect(|_| failpoint::reach("kept")),
+        queries::insert_version(&mut tx, &manifest, file, user.id).inspect(|_| failpoint::reach("inserted")),
+    );
+    kept?;
+    let version_id = inserted?;
     if matches!(admission, Admission::Further) {
         choose_current(&mut tx, &manifest.id).await?;
         queries::touch(&mut tx, &manifest.id).await?;

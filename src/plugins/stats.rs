@@ -66,8 +66,9 @@ pub async fn plugin_stats(
 ) -> Result<Response> {
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}/{today}");
-    let ready =
-        of_plugin(&app, id.as_str(), &what, || async { cache::json(&*Success::of(find_stats(&app, &id, days).await?)) });
+    let ready = of_plugin(&app, id.as_str(), &what, || async {
+        cache::json(&*Success::of(find_stats(&app, &id, days).await?))
+    });
     Ok(ready.await?.respond(&headers))
 }
 

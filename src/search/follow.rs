@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use rustix::fs::{FlockOperation, flock};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
-use super::engine::{Document, Index, Opened, Suggestions};
+use super::engine::{Document, Index, Learned, Opened, Suggestions};
 use crate::{
     changes::Change,
     plugins::{self, Text, TextChange},
@@ -139,13 +139,21 @@ async fn catch_up(app: &App, text: TextChange) -> anyhow::Result<()> {
             return suggest(app).await;
         }
     }
+    if app.catalogue.is_empty() && app.search.index.documents() == 0 {
+        app.search.is_behind.store(false, Ordering::Relaxed);
+        return suggest(app).await;
+    }
     rebuild(app, |_| {}).await
 }
 
 /// Fills the suggestions.
 async fn suggest(app: &App) -> anyhow::Result<()> {
-    let documents: Vec<Document> = plugins::all_texts(&app.db).map_ok(Document::from).try_collect().await?;
-    app.search.suggestions.replace_all(documents.into_iter());
+    let mut texts = std::pin::pin!(plugins::all_texts(&app.db));
+    let mut learned = Learned::default();
+    while let Some(text) = texts.try_next().await? {
+        learned.add(&text.into());
+    }
+    app.search.suggestions.replace_all(learned);
     Ok(())
 }
 
@@ -162,19 +170,18 @@ pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyh
         index.rebuild(documents, revision, progress)
     });
     let mut texts = std::pin::pin!(plugins::all_texts(&app.db));
-    let mut names = Vec::new();
-    while let Some(text) = texts.next().await {
-        let document = Document::from(text?);
-        // Suggestions read neither descriptions nor scripts.
-        names.push(Document { description: String::new(), scripts: Vec::new(), ..document.clone() });
+    let mut learned = Learned::default();
+    while let Some(text) = texts.try_next().await? {
+        let document = Document::from(text);
+        learned.add(&document);
         if sender.send(document).await.is_err() {
             break;
         }
     }
     drop(sender);
     filling.await?.context("filling the search index")?;
-    info!(plugins = names.len(), "the search index was made anew");
-    app.search.suggestions.replace_all(names.into_iter());
+    info!(plugins = app.search.index.documents(), "the search index was made anew");
+    app.search.suggestions.replace_all(learned);
     app.search.is_behind.store(false, Ordering::Relaxed);
     app.catalogue.renew();
     Ok(())

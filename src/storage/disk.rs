@@ -47,32 +47,28 @@ impl Disk {
     /// Gives a received file its name; both survive a power cut afterwards.
     pub(super) async fn keep(&self, received: Received, name: &str) -> Result<()> {
         let target = self.root.join(name);
-        spawn_blocking(move || -> io::Result<()> {
-            let folder = target.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
-            let file = received.file;
-            file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
-            failpoint::reach("unsynced");
-            let file = file.persist(&target).map_err(|e| e.error)?;
-            failpoint::reach("renamed");
-            // Nobody is told of the name before all three are on disk, so they may get there together:
-            // file systems write what is asked for at the same time in one go.
-            let sync_folder = |folder: &Path| fs::File::open(folder)?.sync_all();
-            // The parent also when the folder was there already: whoever made it may have died before this.
-            let parent = folder.parent();
-            std::thread::scope(|scope| {
-                let folder = scope.spawn(|| sync_folder(folder));
-                let parent = parent.map(|parent| scope.spawn(|| sync_folder(parent)));
-                let synced = file.sync_all();
-                let folder = folder.join().map_err(|_| io::Error::other("a thread died"))?;
-                let parent =
-                    parent.map_or(Ok(Ok(())), |parent| parent.join()).map_err(|_| io::Error::other("a thread died"))?;
-                synced.and(folder).and(parent)
-            })?;
-            Ok(())
-        })
-        .await??;
-        Ok(())
+        let folder = target.parent().unwrap_or(&self.root).to_owned();
+        // The parent also when the folder was there already: whoever made it may have died before this.
+        let parent = folder.parent().unwrap_or(&self.root).to_owned();
+        let file = spawn_blocking({
+            let folder = folder.clone();
+            move || -> io::Result<fs::File> {
+                fs::create_dir_all(folder)?;
+                let file = received.file;
+                file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
+                failpoint::reach("unsynced");
+                let file = file.persist(&target).map_err(|e| e.error)?;
+                failpoint::reach("renamed");
+                Ok(file)
+            }
+        });
+        let file = file.await??;
+        // Nobody is told of the name before all three are on disk, so they may get there together: file systems write
+        // what is asked for at the same time in one go.
+        let sync_folder = |folder: PathBuf| spawn_blocking(move || fs::File::open(folder)?.sync_all());
+        let (file, folder, parent) =
+            tokio::try_join!(spawn_blocking(move || file.sync_all()), sync_folder(folder), sync_folder(parent))?;
+        Ok(file.and(folder).and(parent)?)
     }
 
     /// Reads a part of a file: what fits one chunk at once, the rest as it is asked for.

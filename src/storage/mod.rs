@@ -150,19 +150,23 @@ impl Storage {
         }
     }
 
-    /// Makes a received package durable under its final name and returns its path in the store.
+    /// The path in the store that a package is kept under.
+    pub fn path_of(received: &Received, id: &str, version: &str) -> String {
+        format!("{PLUGINS}/{id}/{version}-{}.tar.gz", received.hash)
+    }
+
+    /// Makes a received package durable under its final name.
     ///
     /// When this returns, bytes and name survive a power cut.
     ///
     /// # Errors
     /// When the disk is full or cannot be written, or the bucket does not answer.
-    pub async fn keep(&self, received: Received, id: &str, version: &str) -> Result<String> {
-        let path = format!("{PLUGINS}/{id}/{version}-{}.tar.gz", received.hash);
+    pub async fn keep(&self, received: Received, id: &str, version: &str) -> Result<()> {
+        let path = Self::path_of(&received, id, version);
         match &self.place {
-            Place::Disk(disk) => disk.keep(received, &path).await?,
-            Place::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await?,
+            Place::Disk(disk) => disk.keep(received, &path).await,
+            Place::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await,
         }
-        Ok(path)
     }
 
     /// Opens a kept package at a byte; `None` when it is not there. The size is that of the whole.

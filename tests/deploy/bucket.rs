@@ -180,7 +180,8 @@ async fn the_store_interface_is_the_same_for_folder_and_bucket() {
             futures_util::stream::iter([marketplace::error::Result::Ok(bytes::Bytes::from_static(text.as_bytes()))])
         };
         let received = store.receive(100, bytes("0123456789")).await.unwrap();
-        let path = store.keep(received, "hello", "1.0.0").await.unwrap();
+        let path = marketplace::storage::Storage::path_of(&received, "hello", "1.0.0");
+        store.keep(received, "hello", "1.0.0").await.unwrap();
         let read = async |start| {
             let (mut reader, size) = store.open(&path, start).await.unwrap().unwrap();
             let mut text = String::new();

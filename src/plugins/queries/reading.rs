@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sqlx::{PgExecutor, PgPool, query, query_as, query_scalar};
 use time::{Date, OffsetDateTime};
 
@@ -14,7 +14,7 @@ use super::super::{
 use crate::error::Result;
 
 /// What lists need of some plugins, or of all: those with a current version and not banned.
-pub async fn entries(db: &PgPool, ids: Option<&[String]>) -> anyhow::Result<Vec<Entry>> {
+pub fn entries<'a>(db: &'a PgPool, ids: Option<&'a [String]>) -> impl Stream<Item = anyhow::Result<Entry>> + 'a {
     let rows = query!(
         r#"select key, id, name, author, status as "status: Status", downloads, (rating * 100)::int as "rating!",
                rating_count, created_at, updated_at, min_geektools_version, revision, text_revision,
@@ -23,12 +23,10 @@ pub async fn entries(db: &PgPool, ids: Option<&[String]>) -> anyhow::Result<Vec<
            where ($1::text[] is null or id = any($1)) and status <> 'banned' and current_version is not null"#,
         ids
     )
-    .fetch_all(db)
-    .await
-    .context("cannot read the catalogue")?;
-    Ok(rows
-        .into_iter()
-        .map(|r| Entry {
+    .fetch(db);
+    rows.map(|row| {
+        let r = row.context("cannot read the catalogue")?;
+        Ok(Entry {
             key: r.key,
             id: r.id,
             name: r.name,
@@ -44,7 +42,7 @@ pub async fn entries(db: &PgPool, ids: Option<&[String]>) -> anyhow::Result<Vec<
             min_geektools_version: r.min_geektools_version.and_then(|v| v.parse().ok()),
             tags: r.tags,
         })
-        .collect())
+    })
 }
 
 /// What searching reads of a plugin.

@@ -22,7 +22,7 @@ mod typos;
 
 pub use index::{Index, Opened};
 pub use matching::Found;
-pub use suggestions::Suggestions;
+pub use suggestions::{Learned, Suggestions};
 
 /// The text of a plugin, as the index wants it.
 #[derive(Debug, Clone, Default, PartialEq)]

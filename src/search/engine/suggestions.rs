@@ -26,14 +26,25 @@ const REMEMBERED: usize = 300;
 const MEMORY: Duration = Duration::from_secs(5);
 const MOST_CROWDS: usize = 5_000;
 const LONGEST_PREFIX: usize = 200;
+
+/// What is to replace all suggestions; learned one by one, so that never all documents are in memory.
+#[derive(Default)]
+pub struct Learned {
+    book: Book,
+    places: Vec<Place>,
+}
+
+impl Learned {
+    /// Learns a document.
+    pub fn add(&mut self, document: &Document) {
+        self.book.add(document, &mut self.places);
+    }
+}
+
 impl Suggestions {
-    /// Forgets everything and learns these documents.
-    pub fn replace_all(&self, documents: impl Iterator<Item = Document>) {
-        let mut book = Book::default();
-        let mut places = Vec::new();
-        for document in documents {
-            book.add(&document, &mut places);
-        }
+    /// Forgets everything else.
+    pub fn replace_all(&self, learned: Learned) {
+        let Learned { mut book, places } = learned;
         book.insert(places);
         book.shrink();
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = book;
@@ -124,7 +135,9 @@ mod tests {
             document(2, "log-cleaner", "日志清理", &["日志", "清理"]),
             document(3, "docker-logs", "Docker 日志", &["docker"]),
         ];
-        suggestions.replace_all(documents.into_iter());
+        let mut learned = Learned::default();
+        documents.iter().for_each(|document| learned.add(document));
+        suggestions.replace_all(learned);
         suggestions
     }
 
