@@ -24,6 +24,20 @@ struct Plugin {
     votes: i64,
 }
 
+/// Plugins and the queries judged over them, as JSON lines.
+pub(crate) struct Set {
+    plugins: &'static str,
+    queries: &'static str,
+}
+
+/// The set that the engine was made with.
+pub(crate) const FIRST: Set =
+    Set { plugins: include_str!("plugins.jsonl"), queries: include_str!("queries.jsonl") };
+
+/// A set judged by someone who had not seen the engine nor the first set's queries.
+pub(crate) const SECOND: Set =
+    Set { plugins: include_str!("second/plugins.jsonl"), queries: include_str!("second/queries.jsonl") };
+
 /// A query and what a person expects of it: plugin ids with grades from 1 (acceptable) to 3.
 #[derive(Deserialize)]
 struct Query {
@@ -59,10 +73,10 @@ pub(crate) struct Report {
 /// The category of queries that should find nothing.
 pub(crate) const NOTHING: &str = "nothing";
 
-/// Asks all judged queries (JSON lines) of an index of these plugins (JSON lines).
-pub(crate) fn evaluate(plugins: &str, queries: &str) -> Result<Report> {
-    let plugins: Vec<Plugin> = lines(plugins).context("reading plugins")?;
-    let queries: Vec<Query> = lines(queries).context("reading queries")?;
+/// Asks all judged queries of an index of the set's plugins.
+pub(crate) fn evaluate(set: &Set) -> Result<Report> {
+    let plugins: Vec<Plugin> = lines(set.plugins).context("reading plugins")?;
+    let queries: Vec<Query> = lines(set.queries).context("reading queries")?;
     let index = Index::in_memory()?;
     index.rebuild(plugins.iter().zip(0..).map(|(plugin, key)| document(plugin, key)), 1, |_| {})?;
     let lift: Vec<f32> =
