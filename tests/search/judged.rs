@@ -31,8 +31,7 @@ pub(crate) struct Set {
 }
 
 /// The set that the engine was made with.
-pub(crate) const FIRST: Set =
-    Set { plugins: include_str!("plugins.jsonl"), queries: include_str!("queries.jsonl") };
+pub(crate) const FIRST: Set = Set { plugins: include_str!("plugins.jsonl"), queries: include_str!("queries.jsonl") };
 
 /// A set judged by someone who had not seen the engine nor the first set's queries.
 pub(crate) const SECOND: Set =
