@@ -20,6 +20,9 @@ const COMPLETIONS: usize = 40;
 const CHARACTER_COMPLETIONS: usize = 160;
 const LONGEST_NAME: usize = 600;
 
+/// A beginning this long may as well be a mistyped word: `rediss` begins `redis-sentinel`.
+const LEAST_FOR_BOTH: usize = 5;
+
 /// What a word that says nearly nothing weighs.
 const GENERIC_WEIGHT: f32 = 0.15;
 
@@ -124,7 +127,8 @@ impl Planner<'_> {
             known = known.max(frequency(&postings));
             lists.push((STEM, postings));
         }
-        if is_last || known == 0 {
+        let is_whole = known > 0;
+        if is_last || !is_whole {
             let (quality, most) = if is_known { (FURTHER, FEW_COMPLETIONS) } else { (COMPLETION, COMPLETIONS) };
             let completions = self.snapshot.completions(word, most)?;
             known = known.max(completions.iter().map(frequency).max().unwrap_or(0));
@@ -134,8 +138,11 @@ impl Planner<'_> {
             for part in parts(original).iter().filter(|part| part.len() > 2) {
                 lists.push((PART, self.snapshot.find(&lower(part))?));
             }
-            let weight = self.weight(known);
+            let (weight, first) = (self.weight(known), self.plan.weights.len());
             self.add_word(weight, lists);
+            if !is_whole && word.len() >= LEAST_FOR_BOTH {
+                self.corrected(self.snapshot.corrections(word)?, FURTHER, self.words_from(first))?;
+            }
             return Ok(());
         }
         self.unknown(word, original)
@@ -150,7 +157,7 @@ impl Planner<'_> {
         }
         let corrections = self.snapshot.corrections(word)?;
         if self.plan.weights.len() == first {
-            let known = corrections.iter().map(frequency).max().unwrap_or(0);
+            let known = corrections.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
             let weight = match known {
                 // The version in `mysql 8.4` must not decide what is found.
                 0 if word.bytes().all(|byte| byte.is_ascii_digit()) => GENERIC_WEIGHT,
@@ -160,8 +167,15 @@ impl Planner<'_> {
             self.add_word(weight, []);
         }
         let words = self.words_from(first);
-        for postings in corrections {
-            self.list(words, CORRECTION, postings);
+        self.corrected(corrections, CORRECTION, words)
+    }
+
+    fn corrected(&mut self, corrections: Vec<(String, Postings)>, quality: f32, words: u32) -> Result<()> {
+        for (meant, postings) in corrections {
+            self.list(words, quality, postings);
+            if let Some(stem) = stem(&meant) {
+                self.list(words, quality * STEM, self.snapshot.find(&stem)?);
+            }
         }
         Ok(())
     }

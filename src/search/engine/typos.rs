@@ -1,5 +1,6 @@
 //! Words one typing error away: a letter too many, missing, wrong, or two exchanged. The first
-//! letter must be right; people rarely miss it, and it keeps the search narrow.
+//! letter must be right; people rarely miss it, and it keeps the search narrow. Words that are
+//! wrong there are few enough to be listed.
 
 use tantivy_fst::Automaton;
 
@@ -74,6 +75,15 @@ impl Automaton for OneError {
     }
 }
 
+/// What a word of ASCII letters may have been meant to be if its first letter is too much,
+/// exchanged with the next, wrong, or missing.
+pub(super) fn other_starts(word: &str) -> impl Iterator<Item = String> {
+    let (first, rest) = word.split_at(1);
+    let exchanged = format!("{}{first}{}", &rest[..1], &rest[1..]);
+    let begun = ('a'..='z').flat_map(move |letter| [format!("{letter}{rest}"), format!("{letter}{word}")]);
+    [rest.to_owned(), exchanged].into_iter().chain(begun)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +108,13 @@ mod tests {
             assert!(!accepts(typed, "docker"), "{typed}");
         }
         assert!(OneError::new("git").is_none() && OneError::new("日志清理").is_none());
+    }
+
+    #[test]
+    fn a_wrong_beginning_is_forgiven_too() {
+        for typed in ["locker", "ocker", "odcker", "ddocker"] {
+            assert!(other_starts(typed).any(|meant| meant == "docker"), "{typed}");
+        }
     }
 
     #[test]
