@@ -237,18 +237,19 @@ impl Planner<'_> {
         }
         let pairs: Vec<Postings> =
             bounds.windows(3).map(|bound| self.snapshot.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
-        // A run of n characters weighs as much as n / 2 words.
-        let share = characters as f32 / 2.0 / pairs.len() as f32;
         let frequencies: Vec<u32> = pairs.iter().map(frequency).collect();
         let any_known = frequencies.iter().any(|frequency| *frequency > 0);
-        let weights: Vec<f32> = (0..pairs.len())
-            .map(|i| match frequencies[i] {
-                _ if bridges(&frequencies, i) => share * BRIDGE,
-                0 if any_known => share * 0.9,
-                0 => share * UNKNOWN,
-                known => share * self.weight(known),
-            })
-            .collect();
+        let is_bridge: Vec<bool> = (0..pairs.len()).map(|i| bridges(&frequencies, i)).collect();
+        let mut weights: Vec<f32> = Vec::with_capacity(pairs.len());
+        for word in is_bridge.chunk_by(|a, b| a == b) {
+            let start = weights.len();
+            weights.extend(frequencies[start..start + word.len()].iter().map(|frequency| match frequency {
+                _ if word[0] => BRIDGE,
+                0 if any_known => 0.9 * share(word.len()),
+                0 => UNKNOWN * share(word.len()),
+                known => self.weight(*known) * share(word.len()),
+            }));
+        }
         for (i, (weight, pair)) in weights.into_iter().zip(pairs).enumerate() {
             let other = other_name(&run[bounds[i]..bounds[i + 2]]);
             let other = other.map_or(Ok(Vec::new()), |name| self.snapshot.find(name))?;
@@ -292,7 +293,14 @@ fn bridges(frequencies: &[u32], i: usize) -> bool {
 }
 
 /// What such a pair weighs: it tells `日志清理` from `日志` and `清理` far apart, no more.
-const BRIDGE: f32 = 0.15;
+const BRIDGE: f32 = 0.1;
+
+/// What each pair of a Chinese word weighs, compared with a word of one pair: longer words weigh
+/// more in total, yet `数据库` must not weigh twice as much as `备份`.
+fn share(pairs: usize) -> f32 {
+    let pairs = pairs as f32;
+    (f32::midpoint(pairs, 1.0)).sqrt() / pairs
+}
 
 /// An unknown word weighs more than any known one: what has only the other half of a query of two
 /// words is not what was asked for.
