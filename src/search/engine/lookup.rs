@@ -10,8 +10,6 @@ use super::typos::{OneError, other_starts};
 /// Terms looked at while choosing among completions.
 const MOST_CANDIDATES: usize = 2_000;
 const CORRECTIONS: usize = 8;
-/// Letters that a word needs to be recognised with an error in the first one.
-const LEAST_WITHOUT_START: usize = 5;
 
 /// Where each segment (by its number) keeps a term's documents.
 pub(super) type Postings = Vec<(usize, TermInfo)>;
@@ -74,7 +72,7 @@ impl Snapshot {
                 all.truncate(from + CORRECTIONS);
             }
         }
-        if all.is_empty() && word.len() >= LEAST_WITHOUT_START {
+        if all.is_empty() {
             for meant in other_starts(word) {
                 let postings = self.find(&meant)?;
                 if !postings.is_empty() {
