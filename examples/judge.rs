@@ -1,15 +1,20 @@
-//! Prints how good searching is, by category: `cargo run --example judge [-- all]`.
+//! Prints how good searching is, by category, on both judged sets:
+//! `cargo run --example judge [-- all]`.
 
 #[path = "../tests/search/judged.rs"]
 mod judged;
 
+use judged::{FIRST, SECOND};
+
 fn main() -> anyhow::Result<()> {
-    let report =
-        judged::evaluate(include_str!("../tests/search/plugins.jsonl"), include_str!("../tests/search/queries.jsonl"))?;
-    print!("{report}");
-    // With any argument, also the queries that did worst.
-    if std::env::args().len() > 1 {
-        report.weak.iter().for_each(|line| println!("{line}"));
+    for (title, set) in [("first set", FIRST), ("second set", SECOND)] {
+        let report = judged::evaluate(&set)?;
+        println!("{title}\n{report}");
+        // With any argument, also the queries that did worst.
+        if std::env::args().len() > 1 {
+            report.weak.iter().for_each(|line| println!("{line}"));
+            println!();
+        }
     }
     Ok(())
 }

@@ -219,6 +219,7 @@ fn match_words(app: &App, words: &str, wanted: &Wanted, sort: Sort, order: Order
     let found = app.search.index.search(words, &fits, &popularity, most)?;
     let mut keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
     if sort != Sort::Relevance {
+        keys.truncate(found.answers);
         return Ok(ranking.sorted_page(&keys, sort, order, page));
     }
     if order == Order::Asc {

@@ -26,5 +26,6 @@ mod raw;
 mod readme;
 mod released_client;
 mod requests;
+mod searches;
 mod structure;
 mod web;

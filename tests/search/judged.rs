@@ -11,24 +11,38 @@ use marketplace::{
     search::engine::{Document, Index},
 };
 
+/// A plugin of a set.
 #[derive(Deserialize)]
-struct Plugin {
-    id: String,
-    name: String,
-    description: String,
-    author: String,
-    tags: Vec<String>,
-    scripts: Vec<String>,
-    downloads: i64,
-    rating: f32,
-    votes: i64,
+pub(crate) struct Plugin {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) author: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) scripts: Vec<String>,
+    pub(crate) downloads: i64,
+    pub(crate) rating: f32,
+    pub(crate) votes: i64,
 }
+
+/// Plugins and the queries judged over them, as JSON lines.
+pub(crate) struct Set {
+    plugins: &'static str,
+    queries: &'static str,
+}
+
+/// The set that the engine was made with.
+pub(crate) const FIRST: Set = Set { plugins: include_str!("plugins.jsonl"), queries: include_str!("queries.jsonl") };
+
+/// A set judged by someone who had not seen the engine nor the first set's queries.
+pub(crate) const SECOND: Set =
+    Set { plugins: include_str!("second/plugins.jsonl"), queries: include_str!("second/queries.jsonl") };
 
 /// A query and what a person expects of it: plugin ids with grades from 1 (acceptable) to 3.
 #[derive(Deserialize)]
-struct Query {
+pub(crate) struct Query {
     category: String,
-    query: String,
+    pub(crate) query: String,
     grades: HashMap<String, u8>,
 }
 
@@ -59,18 +73,36 @@ pub(crate) struct Report {
 /// The category of queries that should find nothing.
 pub(crate) const NOTHING: &str = "nothing";
 
-/// Asks all judged queries (JSON lines) of an index of these plugins (JSON lines).
-pub(crate) fn evaluate(plugins: &str, queries: &str) -> Result<Report> {
-    let plugins: Vec<Plugin> = lines(plugins).context("reading plugins")?;
-    let queries: Vec<Query> = lines(queries).context("reading queries")?;
+impl Set {
+    /// The plugins to search.
+    pub(crate) fn plugins(&self) -> Result<Vec<Plugin>> {
+        lines(self.plugins).context("reading plugins")
+    }
+
+    /// What to ask.
+    pub(crate) fn queries(&self) -> Result<Vec<Query>> {
+        lines(self.queries).context("reading queries")
+    }
+}
+
+/// Asks all judged queries of an index of the set's plugins.
+pub(crate) fn evaluate(set: &Set) -> Result<Report> {
+    let plugins = set.plugins()?;
     let index = Index::in_memory()?;
     index.rebuild(plugins.iter().zip(0..).map(|(plugin, key)| document(plugin, key)), 1, |_| {})?;
     let lift: Vec<f32> =
         plugins.iter().map(|p| popularity(p.downloads, (100.0 * p.rating).round() as i32, p.votes)).collect();
+    judge(&set.queries()?, |query| {
+        let found = index.search(query, &|_| true, &|key| lift[key as usize], 10)?;
+        Ok(found.hits.iter().map(|(key, _)| plugins[*key as usize].id.clone()).collect())
+    })
+}
+
+/// Compares what is found, the first ten ids at most, with what should be.
+pub(crate) fn judge(queries: &[Query], mut find: impl FnMut(&str) -> Result<Vec<String>>) -> Result<Report> {
     let mut report = Report::default();
-    for query in &queries {
-        let found = index.search(&query.query, &|_| true, &|key| lift[key as usize], 10)?;
-        let ids: Vec<&str> = found.hits.iter().map(|(key, _)| plugins[*key as usize].id.as_str()).collect();
+    for query in queries {
+        let ids = find(&query.query)?;
         let figures = figures(query, &ids);
         if figures.ndcg < 0.9 || figures.recall < 1.0 {
             let note = format!(
@@ -110,7 +142,7 @@ fn lines<T: for<'a> Deserialize<'a>>(text: &str) -> Result<Vec<T>> {
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-fn figures(query: &Query, ids: &[&str]) -> Figures {
+fn figures(query: &Query, ids: &[String]) -> Figures {
     if query.grades.is_empty() {
         let rightly = f64::from(u8::from(ids.is_empty()));
         return Figures { queries: 1, ndcg: rightly, success: rightly, recall: rightly };

@@ -59,7 +59,7 @@ pub struct Text {
     pub description: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Names of its current version's scripts.
+    /// Names and files of its current version's scripts.
     pub scripts: Vec<String>,
     /// The revision since which it reads like this.
     pub text_revision: i64,
@@ -74,7 +74,8 @@ pub async fn texts(db: &PgPool, ids: &[String]) -> anyhow::Result<Vec<Text>> {
         Text,
         r#"select key, id, name, author, description, text_revision,
                array(select tag from plugin_tags t where t.plugin_id = p.id order by t.position) as "tags!",
-               array(select script_name from plugin_scripts s join plugin_versions v on v.id = s.version_id
+               array(select unnest(array[script_name, script_file])
+                     from plugin_scripts s join plugin_versions v on v.id = s.version_id
                      where v.plugin_id = p.id and v.version = p.current_version order by s.position) as "scripts!"
            from plugins p
            where id = any($1) and status <> 'banned' and current_version is not null"#,

@@ -5,7 +5,7 @@ use tantivy::postings::TermInfo;
 
 use super::index::Snapshot;
 use super::terms::BEGINNING;
-use super::typos::OneError;
+use super::typos::{OneError, other_starts};
 
 /// Terms looked at while choosing among completions.
 const MOST_CANDIDATES: usize = 2_000;
@@ -47,28 +47,37 @@ impl Snapshot {
     }
 
     /// Known words one typing error away, the most frequent of each segment.
-    pub(super) fn corrections(&self, word: &str) -> Result<Vec<Postings>> {
+    pub(super) fn corrections(&self, word: &str) -> Result<Vec<(String, Postings)>> {
         if let [first, second, third] = *word.as_bytes()
             && word.is_ascii()
         {
             // So short a word is one error away from half the dictionary; exchanged letters
             // (`gti`) are an error that people really make in it.
-            let exchanged = self.find(&String::from_iter([first, third, second].map(char::from)))?;
-            return Ok(if exchanged.is_empty() { Vec::new() } else { vec![exchanged] });
+            let exchanged = String::from_iter([first, third, second].map(char::from));
+            let postings = self.find(&exchanged)?;
+            return Ok(if postings.is_empty() { Vec::new() } else { vec![(exchanged, postings)] });
         }
+        let Some(automaton) = OneError::new(word) else {
+            return Ok(Vec::new());
+        };
         let mut all = Vec::new();
         for (number, segment) in self.segments.iter().enumerate() {
-            let Some(automaton) = OneError::new(word) else {
-                break;
-            };
             let from = all.len();
-            let mut terms = segment.terms.terms().search(automaton).into_stream()?;
+            let mut terms = segment.terms.terms().search(&automaton).into_stream()?;
             while all.len() - from < MOST_CANDIDATES && terms.advance() {
-                all.push(vec![(number, terms.value().clone())]);
+                all.push((String::from_utf8_lossy(terms.key()).into_owned(), vec![(number, terms.value().clone())]));
             }
             if all.len() - from > CORRECTIONS {
-                all[from..].sort_unstable_by_key(|postings: &Postings| std::cmp::Reverse(frequency(postings)));
+                all[from..].sort_unstable_by_key(|(_, postings)| std::cmp::Reverse(frequency(postings)));
                 all.truncate(from + CORRECTIONS);
+            }
+        }
+        if all.is_empty() {
+            for meant in other_starts(word) {
+                let postings = self.find(&meant)?;
+                if !postings.is_empty() {
+                    all.push((meant, postings));
+                }
             }
         }
         Ok(all)

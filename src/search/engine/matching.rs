@@ -13,12 +13,17 @@ use super::terms::WORTH;
 pub struct Found {
     /// Keys and scores, best first; at most as many as were asked for.
     pub hits: Vec<(u64, f32)>,
-    /// How many documents match, exactly.
+    /// How many documents answer the query, exactly.
+    pub answers: usize,
+    /// The same with those that are merely related: they stand behind the answers.
     pub total: usize,
 }
 
 /// Documents that lack more of the query than this answer another question.
 const LEAST_SHARE: f32 = 0.42;
+/// Where fewer documents than this answer it, related ones, which share less, fill up.
+const FEW_ANSWERS: usize = 10;
+const LEAST_RELATED_SHARE: f32 = 0.15;
 /// What the most popular plugin gains: less than the step from one field to the next.
 const POPULARITY: f32 = 0.9;
 /// Documents matched in one go: few enough that their scores stay in the processor's cache.
@@ -39,13 +44,27 @@ impl Index {
     ) -> Result<Found> {
         let snapshot = self.snapshot();
         let plan = plan(query, &snapshot)?;
-        let mut hits = Vec::new();
+        let mut matches = Matches::default();
         for (number, segment) in snapshot.segments.iter().enumerate() {
-            Matcher::new(&plan, number, segment)?.collect(&plan, segment, wanted, &mut hits);
+            Matcher::new(&plan, number, segment)?.collect(&plan, segment, wanted, &mut matches);
         }
-        let total = hits.len();
-        Ok(Found { hits: best(hits, popularity, limit_hits), total })
+        let answers = matches.answers.len();
+        // Nothing is related to what has no answer.
+        let missing = if answers == 0 { 0 } else { FEW_ANSWERS.saturating_sub(answers) };
+        let related = best(matches.related, popularity, missing);
+        let total = answers + related.len();
+        let mut hits = best(matches.answers, popularity, limit_hits);
+        hits.extend(related.into_iter().take(limit_hits - hits.len()));
+        Ok(Found { hits, answers, total })
     }
+}
+
+/// Keys and scores of the documents that a search met.
+#[derive(Default)]
+struct Matches {
+    answers: Vec<(u64, f32)>,
+    /// Complete only as long as there are few answers.
+    related: Vec<(u64, f32)>,
 }
 
 /// Sorts by score and popularity, asking for the popularity only of what it can lift into the
@@ -122,8 +141,9 @@ impl Matcher {
         Ok(Self { cursors, exact, scores, touched: [0; WINDOW as usize / 64] })
     }
 
-    fn collect(&mut self, plan: &Plan, segment: &Segment, wanted: &dyn Fn(u64) -> bool, hits: &mut Vec<(u64, f32)>) {
-        let all: f32 = plan.weights.iter().sum();
+    fn collect(&mut self, plan: &Plan, segment: &Segment, wanted: &dyn Fn(u64) -> bool, matches: &mut Matches) {
+        // A name may consist of no words at all.
+        let all = plan.weights.iter().sum::<f32>().max(f32::MIN_POSITIVE);
         let alive = segment.reader.alive_bitset();
         while let Some(next) = self.cursors.iter().filter_map(Cursor::doc).min() {
             let base = next - next % WINDOW;
@@ -136,16 +156,24 @@ impl Matcher {
                     let slot = 64 * i + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
                     let doc = base + slot as u32;
-                    let mut score = take_score(&mut self.scores, slot, &plan.weights, all);
+                    let (sum, matched) = take_sums(&mut self.scores, slot, &plan.weights);
+                    let mut share = matched / all;
+                    let mut bonus = 0.0;
                     if let Ok(found) = self.exact.binary_search_by_key(&doc, |(exact, _)| *exact) {
-                        score = Some(score.unwrap_or(0.0) + self.exact[found].1);
+                        (share, bonus) = (1.0, self.exact[found].1);
                     }
-                    if let Some(score) = score
-                        && alive.is_none_or(|alive| alive.is_alive(doc))
-                    {
+                    let hits = if share >= LEAST_SHARE {
+                        &mut matches.answers
+                    } else if share >= LEAST_RELATED_SHARE && matches.answers.len() < FEW_ANSWERS {
+                        &mut matches.related
+                    } else {
+                        continue;
+                    };
+                    if alive.is_none_or(|alive| alive.is_alive(doc)) {
                         let key = segment.keys.get_val(doc);
                         if wanted(key) {
-                            hits.push((key, score));
+                            // The mean over all words, once more reduced by what is missing.
+                            hits.push((key, sum / all / STEPS * share + bonus));
                         }
                     }
                 }
@@ -154,9 +182,8 @@ impl Matcher {
     }
 }
 
-/// A document's score, unless it lacks too much of the query: the weighted mean over all words,
-/// once more reduced by the share of words that are missing. Clears the slot.
-fn take_score(scores: &mut [u8], slot: usize, weights: &[f32], all: f32) -> Option<f32> {
+/// What a document scores in total and what the words that it has weigh together. Clears the slot.
+fn take_sums(scores: &mut [u8], slot: usize, weights: &[f32]) -> (f32, f32) {
     let (mut sum, mut matched) = (0.0, 0.0);
     let words = &mut scores[slot * weights.len()..(slot + 1) * weights.len()];
     for (score, weight) in words.iter_mut().zip(weights) {
@@ -166,8 +193,7 @@ fn take_score(scores: &mut [u8], slot: usize, weights: &[f32], all: f32) -> Opti
             *score = 0;
         }
     }
-    let share = matched / all;
-    (share >= LEAST_SHARE).then(|| sum / all / STEPS * share)
+    (sum, matched)
 }
 
 impl Cursor {

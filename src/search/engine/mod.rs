@@ -39,6 +39,6 @@ pub struct Document {
     pub author: String,
     /// What it does.
     pub description: String,
-    /// Names of its scripts.
+    /// Names and files of its scripts.
     pub scripts: Vec<String>,
 }

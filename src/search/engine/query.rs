@@ -20,6 +20,9 @@ const COMPLETIONS: usize = 40;
 const CHARACTER_COMPLETIONS: usize = 160;
 const LONGEST_NAME: usize = 600;
 
+/// A beginning this long may as well be a mistyped word: `rediss` begins `redis-sentinel`.
+const LEAST_FOR_BOTH: usize = 5;
+
 /// What a word that says nearly nothing weighs.
 const GENERIC_WEIGHT: f32 = 0.15;
 
@@ -124,7 +127,8 @@ impl Planner<'_> {
             known = known.max(frequency(&postings));
             lists.push((STEM, postings));
         }
-        if is_last || known == 0 {
+        let is_whole = known > 0;
+        if is_last || !is_whole {
             let (quality, most) = if is_known { (FURTHER, FEW_COMPLETIONS) } else { (COMPLETION, COMPLETIONS) };
             let completions = self.snapshot.completions(word, most)?;
             known = known.max(completions.iter().map(frequency).max().unwrap_or(0));
@@ -134,8 +138,11 @@ impl Planner<'_> {
             for part in parts(original).iter().filter(|part| part.len() > 2) {
                 lists.push((PART, self.snapshot.find(&lower(part))?));
             }
-            let weight = self.weight(known);
+            let (weight, first) = (self.weight(known), self.plan.weights.len());
             self.add_word(weight, lists);
+            if !is_whole && word.len() >= LEAST_FOR_BOTH {
+                self.corrected(self.snapshot.corrections(word)?, FURTHER, self.words_from(first))?;
+            }
             return Ok(());
         }
         self.unknown(word, original)
@@ -150,7 +157,7 @@ impl Planner<'_> {
         }
         let corrections = self.snapshot.corrections(word)?;
         if self.plan.weights.len() == first {
-            let known = corrections.iter().map(frequency).max().unwrap_or(0);
+            let known = corrections.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
             let weight = match known {
                 // The version in `mysql 8.4` must not decide what is found.
                 0 if word.bytes().all(|byte| byte.is_ascii_digit()) => GENERIC_WEIGHT,
@@ -160,8 +167,15 @@ impl Planner<'_> {
             self.add_word(weight, []);
         }
         let words = self.words_from(first);
-        for postings in corrections {
-            self.list(words, CORRECTION, postings);
+        self.corrected(corrections, CORRECTION, words)
+    }
+
+    fn corrected(&mut self, corrections: Vec<(String, Postings)>, quality: f32, words: u32) -> Result<()> {
+        for (meant, postings) in corrections {
+            self.list(words, quality, postings);
+            if let Some(stem) = stem(&meant) {
+                self.list(words, quality * STEM, self.snapshot.find(&stem)?);
+            }
         }
         Ok(())
     }
@@ -223,18 +237,19 @@ impl Planner<'_> {
         }
         let pairs: Vec<Postings> =
             bounds.windows(3).map(|bound| self.snapshot.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
-        // A run of n characters weighs as much as n / 2 words.
-        let share = characters as f32 / 2.0 / pairs.len() as f32;
         let frequencies: Vec<u32> = pairs.iter().map(frequency).collect();
         let any_known = frequencies.iter().any(|frequency| *frequency > 0);
-        let weights: Vec<f32> = (0..pairs.len())
-            .map(|i| match frequencies[i] {
-                _ if bridges(&frequencies, i) => share * BRIDGE,
-                0 if any_known => share * 0.9,
-                0 => share * UNKNOWN,
-                known => share * self.weight(known),
-            })
-            .collect();
+        let is_bridge: Vec<bool> = (0..pairs.len()).map(|i| bridges(&frequencies, i)).collect();
+        let mut weights: Vec<f32> = Vec::with_capacity(pairs.len());
+        for word in is_bridge.chunk_by(|a, b| a == b) {
+            let start = weights.len();
+            weights.extend(frequencies[start..start + word.len()].iter().map(|frequency| match frequency {
+                _ if word[0] => BRIDGE,
+                0 if any_known => 0.9 * share(word.len()),
+                0 => UNKNOWN * share(word.len()),
+                known => self.weight(*known) * share(word.len()),
+            }));
+        }
         for (i, (weight, pair)) in weights.into_iter().zip(pairs).enumerate() {
             let other = other_name(&run[bounds[i]..bounds[i + 2]]);
             let other = other.map_or(Ok(Vec::new()), |name| self.snapshot.find(name))?;
@@ -278,7 +293,14 @@ fn bridges(frequencies: &[u32], i: usize) -> bool {
 }
 
 /// What such a pair weighs: it tells `日志清理` from `日志` and `清理` far apart, no more.
-const BRIDGE: f32 = 0.15;
+const BRIDGE: f32 = 0.1;
+
+/// What each pair of a Chinese word weighs, compared with a word of one pair: longer words weigh
+/// more in total, yet `数据库` must not weigh twice as much as `备份`.
+fn share(pairs: usize) -> f32 {
+    let pairs = pairs as f32;
+    (f32::midpoint(pairs, 1.0)).sqrt() / pairs
+}
 
 /// An unknown word weighs more than any known one: what has only the other half of a query of two
 /// words is not what was asked for.

@@ -171,8 +171,7 @@ impl Collector {
                 }
                 // `GitLab` is no `git`: a part counts like the whole in the next lesser place.
                 let lesser = match place {
-                    _ if place & NAME != 0 => ID,
-                    ID => TAG,
+                    _ if place & (NAME | ID) != 0 => TAG,
                     _ => place,
                 };
                 for part in parts(word.text).into_iter().filter(|part| part.chars().nth(1).is_some()) {

@@ -114,6 +114,18 @@ fn nonsense_and_metacharacters_find_nothing_else() {
 }
 
 #[test]
+fn what_shares_a_word_stands_behind_few_answers() {
+    let index = index(&samples());
+    let all = |query: &str| index.search(query, &|_| true, &|_| 0.0, 100).expect("the index answers");
+    let found = all("docker tokens pretty");
+    assert_eq!((found.answers, found.total, found.hits.len()), (0, 0, 0));
+    let found = all("docker 停止 caches");
+    assert_eq!((found.answers, found.total), (2, 2));
+    let found = all("docker 清理 停止 json");
+    assert_eq!((found.hits[0].0, found.answers, found.total), (1, 1, 4));
+}
+
+#[test]
 fn the_total_counts_what_is_wanted_and_pages_join_without_gaps() {
     let documents: Vec<Document> =
         (0..5_000).map(|key| document(key, &format!("tool-{key}"), "Backup", "same words")).collect();

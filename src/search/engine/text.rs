@@ -195,7 +195,7 @@ fn singular(word: &str) -> String {
             return word[..word.len() - 2].to_owned();
         }
     }
-    let plural = word.ends_with('s') && !["ss", "us", "is", "as", "os"].iter().any(|e| word.ends_with(e));
+    let plural = word.ends_with('s') && !["ss", "us", "is", "as"].iter().any(|e| word.ends_with(e));
     word[..word.len() - usize::from(plural)].to_owned()
 }
 
@@ -276,6 +276,7 @@ mod tests {
         same(&["proxy", "proxies"]);
         same(&["manage", "manager", "managing", "managers"]);
         same(&["batch", "batches"]);
+        same(&["video", "videos"]);
         for alone in ["docker", "server", "redis", "status", "access", "nginx", "string", "ping"] {
             assert_eq!(stem(alone), None, "{alone}");
         }

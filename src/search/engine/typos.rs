@@ -1,5 +1,6 @@
 //! Words one typing error away: a letter too many, missing, wrong, or two exchanged. The first
-//! letter must be right; people rarely miss it, and it keeps the search narrow.
+//! letter must be right; people rarely miss it, and it keeps the search narrow. Words that are
+//! wrong there are few enough to be listed.
 
 use tantivy_fst::Automaton;
 
@@ -74,6 +75,18 @@ impl Automaton for OneError {
     }
 }
 
+/// What a word of ASCII letters may have been meant to be if its first letter is missing, too
+/// much, exchanged with the next, or wrong. Four letters only tell what is missing before them.
+pub(super) fn other_starts(word: &str) -> Vec<String> {
+    let mut meant: Vec<String> = ('a'..='z').map(|letter| format!("{letter}{word}")).collect();
+    if word.len() > 4 {
+        let (first, rest) = word.split_at(1);
+        meant.extend(('a'..='z').map(|letter| format!("{letter}{rest}")));
+        meant.extend([rest.to_owned(), format!("{}{first}{}", &rest[..1], &rest[1..])]);
+    }
+    meant
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +111,15 @@ mod tests {
             assert!(!accepts(typed, "docker"), "{typed}");
         }
         assert!(OneError::new("git").is_none() && OneError::new("日志清理").is_none());
+    }
+
+    #[test]
+    fn a_wrong_beginning_is_forgiven_too() {
+        for typed in ["locker", "ocker", "odcker", "ddocker"] {
+            assert!(other_starts(typed).contains(&"docker".to_owned()), "{typed}");
+        }
+        assert!(other_starts("ginx").contains(&"nginx".to_owned()));
+        assert!(!other_starts("zoom").contains(&"room".to_owned()));
     }
 
     #[test]
