@@ -7,11 +7,13 @@ ARG DEBIAN=debian:bookworm-slim
 FROM ${RUST} AS build
 WORKDIR /src
 ENV SQLX_OFFLINE=true CARGO_TERM_COLOR=never
+# otel, for traces.
+ARG FEATURES=
 
 # Dependencies take minutes and change seldom: this layer is kept until the lock file changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs && \
-    cargo build --profile dist --locked --lib --bins && \
+    cargo build --profile dist --locked --features "$FEATURES" --lib --bins && \
     rm -rf src
 
 COPY build.rs ./
@@ -22,7 +24,7 @@ COPY templates templates
 COPY src src
 # The program itself; cargo goes by times of files, and those just copied may be older than the empty ones.
 RUN find src build.rs -type f -exec touch {} + && \
-    cargo build --profile dist --locked --bin marketplace && \
+    cargo build --profile dist --locked --features "$FEATURES" --bin marketplace && \
     install -D -m 0755 target/dist/marketplace /out/marketplace
 
 FROM ${DEBIAN}

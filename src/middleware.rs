@@ -35,7 +35,8 @@ pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
 const MAX_URI: usize = 16 * 1024;
 /// Reads slower than this are told of.
 const SLOW: Duration = Duration::from_secs(1);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {

@@ -72,6 +72,8 @@ pub fn app(app: AppState) -> Router {
         .layer(from_fn_with_state(app.clone(), web::around))
         .layer(CompressionLayer::new().compress_when(compressible))
         .with_state(app);
+    #[cfg(feature = "otel")]
+    let inner = inner.layer(axum::middleware::from_fn(crate::traces::around));
     // Addresses are rewritten before they are matched, which a layer of the router itself cannot do.
     Router::new().fallback_service(
         ServiceBuilder::new().layer(MapRequestLayer::new(middleware::without_trailing_slash)).service(inner),

@@ -19,3 +19,5 @@ mod nginx;
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod stack;
+#[cfg(feature = "otel")]
+mod traces;

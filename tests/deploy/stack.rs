@@ -47,13 +47,16 @@ pub(crate) struct Stack {
     pub(crate) folder: TempDir,
     database: String,
     settings: Vec<(String, String)>,
+    /// Further variables of the environment of all servers started from now on.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) db: PgPool,
 }
 
 impl Stack {
     pub(crate) fn new(db: PgPool) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let mut stack = Self { folder: TempDir::new().unwrap(), database: database_url(&db), settings: Vec::new(), db };
+        let (folder, database) = (TempDir::new().unwrap(), database_url(&db));
+        let mut stack = Self { folder, database, settings: Vec::new(), environment: Vec::new(), db };
         stack.set("auth.jwt_secret", "f0c1a7d29b6e4835-one-for-all-of-them");
         stack.set("limits.enabled", "false");
         stack.set("database.max_connections", "6");
@@ -79,6 +82,7 @@ impl Stack {
         command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR"));
         command.current_dir(self.folder.path()).kill_on_drop(true).stdin(Stdio::null());
         command.env("DATABASE_URL", &self.database).env("UPLOAD_FOLDER", self.store());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--data-dir", self.path(name).to_str().unwrap()]);
         for (key, value) in &self.settings {
             command.args(["--set", &format!("{key}={value}")]);
@@ -127,12 +131,14 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Asks it to end, and waits until it has; the exit code must be 0.
-    pub(crate) async fn stop(mut self) {
+    /// Asks it to end, and waits until it has; the exit code must be 0. What it logged.
+    pub(crate) async fn stop(mut self) -> String {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends").unwrap();
-        assert!(ended.success(), "{ended}\n{}", self.log());
+        let log = self.log();
+        assert!(ended.success(), "{ended}\n{log}");
+        log
     }
 
     /// Kills it, as a power cut would.
