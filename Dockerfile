@@ -39,6 +39,7 @@ RUN apt-get update && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/marketplace --shell /usr/sbin/nologin marketplace && \
     install -d -o marketplace -g marketplace -m 0755 /var/lib/marketplace /srv/packages
 
+COPY LICENSE LICENSE-APACHE NOTICE /usr/share/doc/marketplace/
 COPY --from=build /out/marketplace /usr/local/bin/marketplace
 USER marketplace
 WORKDIR /var/lib/marketplace

@@ -73,6 +73,19 @@ fn no_secret_and_no_sample_of_one_is_shipped() {
 }
 
 #[test]
+fn no_banned_crate_is_in_the_lock_file() {
+    let table = |file: &str| toml::from_str::<toml::Table>(&read(file)).unwrap();
+    let (rules, lock) = (table("deny.toml"), table("Cargo.lock"));
+    let names = |list: &toml::Value, key: &str| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+    };
+    let (banned, locked) = (names(&rules["bans"]["deny"], "crate"), names(&lock["package"], "name"));
+    assert!(banned.len() >= 3 && locked.contains(&"ring".to_owned()), "{banned:?}");
+    let found: Vec<_> = banned.iter().filter(|name| locked.contains(name)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn weak_secrets_are_refused() {
     let folder = tempfile::TempDir::new().unwrap();
     let env_file = folder.path().join(".env");
