@@ -1,8 +1,11 @@
 //! What stands in one file and must fit what stands in another.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use marketplace::config::Config;
+use serde_json::Value;
+
+use crate::stack::program;
 
 fn read(path: &str) -> String {
     fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -42,6 +45,43 @@ fn the_compose_file_sets_what_the_program_knows() {
     assert_eq!(config.storage.url, "/srv/packages");
     assert_eq!(config.storage.accel_redirect, "/_packages/");
     assert!(config.redis.url.get().unwrap().ends_with("@redis:6379/0"));
+}
+
+#[tokio::test]
+async fn docker_compose_understands_the_file() {
+    let Some(program) = program("docker-compose").await else { return };
+    let folder = tempfile::TempDir::new().unwrap();
+    // Reading needs no engine. `file` comes on top of the delivered one.
+    let read_with = |replicas: &str, env_file: &Path, file: &str| {
+        let extra = folder.path().join("extra.yml");
+        fs::write(&extra, file).unwrap();
+        let mut command = std::process::Command::new(&program);
+        command.env_clear().env("WEB_REPLICAS", replicas).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.arg("--env-file").arg(env_file).args(["-f", "docker-compose.yml", "-f"]).arg(extra);
+        let output = command.args(["--profile", "monitoring", "config", "--format", "json"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if output.status.success() { Ok(serde_json::from_slice::<Value>(&output.stdout).unwrap()) } else { Err(said) }
+    };
+    let refused = read_with("1", Path::new("/dev/null"), "services: {}").unwrap_err();
+    assert!(refused.contains("run scripts/make-env first"), "{refused}");
+
+    let env_file = folder.path().join(".env");
+    let mut make_env = std::process::Command::new(format!("{}/scripts/make-env", env!("CARGO_MANIFEST_DIR")));
+    make_env.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path()).arg("https://plugins.example.org");
+    assert!(make_env.output().unwrap().status.success());
+    for replicas in [1, 3] {
+        let file = read_with(&replicas.to_string(), &env_file, "services: {}").unwrap();
+        let web = &file["services"]["web"];
+        assert_eq!(web["deploy"]["replicas"], replicas);
+        assert_eq!(file["services"].as_object().unwrap().len(), 6);
+        let settings = web["environment"].as_object().unwrap();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let settings = settings.iter().map(|(name, value)| (name.clone(), text(value)));
+        let config = Config::load(None, settings, &[]).unwrap();
+        assert_eq!(config.server.public_url, "https://plugins.example.org");
+    }
+    let misspelt = read_with("1", &env_file, "services: {web: {ulimit: 3}}").unwrap_err();
+    assert!(misspelt.contains("'ulimit' not allowed"), "{misspelt}");
 }
 
 #[test]

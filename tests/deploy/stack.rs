@@ -42,6 +42,25 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     }
 }
 
+/// A program that ./test installs while the tests are built; `None`, said aloud, where it could not be installed.
+pub(crate) async fn program(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("TEST_PROGRAMS").map(PathBuf::from) else {
+        println!("skipped: there is no TEST_PROGRAMS with {name} (./test installs it)");
+        return None;
+    };
+    for _ in 0..1200 {
+        if folder.join(format!("{name}.ready")).exists() {
+            return Some(folder.join("bin").join(name));
+        }
+        if folder.join(format!("{name}.failed")).exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("skipped: {name} could not be installed");
+    None
+}
+
 /// What several servers share: a database, and a folder with the store.
 pub(crate) struct Stack {
     pub(crate) folder: TempDir,
