@@ -1,6 +1,10 @@
 //! What stands in one file and must fit what stands in another.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use marketplace::config::Config;
 use serde_json::Value;
@@ -82,6 +86,57 @@ async fn docker_compose_understands_the_file() {
     }
     let misspelt = read_with("1", &env_file, "services: {web: {ulimit: 3}}").unwrap_err();
     assert!(misspelt.contains("'ulimit' not allowed"), "{misspelt}");
+}
+
+/// What the Dockerfile takes from the repository.
+fn copied() -> BTreeSet<String> {
+    let dockerfile = read("Dockerfile");
+    let copies =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|copy| !copy.starts_with("--"));
+    let sources = copies.flat_map(|copy| copy.rsplit_once(' ').unwrap().0.split(' '));
+    sources.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_image_is_built_from_what_is_let_through() {
+    let ignore = read(".dockerignore");
+    let let_through = ignore.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();
+    assert_eq!(copied(), let_through);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(copied().iter().all(|name| root.join(name).exists()));
+    for source in sources(&root.join("src")) {
+        let text = fs::read_to_string(&source).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for included in text.split("include_").skip(1).filter_map(|rest| rest.split_once("!(\"")) {
+            let file = source.parent().unwrap().join(included.1.split('"').next().unwrap());
+            let Ok(file) = file.canonicalize() else { continue };
+            let name =
+                file.strip_prefix(root.canonicalize().unwrap()).unwrap().iter().next().unwrap().to_str().unwrap();
+            assert!(copied().contains(name), "{} includes {name}, which the image's build lacks", source.display());
+        }
+    }
+}
+
+/// All files of a folder and of those below.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn the_layer_of_dependencies_needs_only_what_it_copies() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        fs::write(folder.path().join(name), read(name)).unwrap();
+    }
+    // As the Dockerfile does it.
+    let dockerfile = read("Dockerfile");
+    let prepare = dockerfile.split("RUN ").nth(1).unwrap().split("&& \\").next().unwrap();
+    assert!(prepare.starts_with("mkdir src"), "{prepare}");
+    let manifest = "cargo metadata --locked --offline --no-deps --format-version 1";
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-ec", &format!("{prepare}\n{manifest}")]).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
