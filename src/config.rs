@@ -3,10 +3,11 @@
 //! An empty text means "not set" wherever a setting is optional, so that every setting has a
 //! default that can be shown and a type that an environment variable can be checked against.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::{Table, Value};
@@ -22,7 +23,8 @@ const DOCUMENT_NAMES: [(&str, &str); 6] = [
 ];
 const PREFIX: &str = "MARKETPLACE__";
 /// Secrets that stand in samples and tutorials, and so in attackers' word lists.
-const SAMPLE_SECRETS: [&str; 6] = ["secret", "change", "your-", "example", "password", "default"];
+const SAMPLE_SECRETS: [&str; 8] =
+    ["secret", "change", "your-", "example", "password", "default", "postgres", "marketplace"];
 
 /// Every setting; `config.toml` explains each one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -287,13 +289,16 @@ impl Config {
         if !url.is_empty() {
             let is_web = url.starts_with("http://") || url.starts_with("https://");
             ensure!(is_web && url.is_ascii(), "server.public_url: '{url}' is no http(s) address in ASCII");
-            if let Some(secret) = self.auth.jwt_secret.get() {
-                let lower = secret.to_lowercase();
-                let is_sample = SAMPLE_SECRETS.iter().any(|sample| lower.contains(sample));
+            ensure!(
+                !self.auth.jwt_secret.get().is_some_and(|secret| is_weak(secret, 32)),
+                "auth.jwt_secret is weak: with server.public_url set it must be at least 32 random characters \
+                 (or leave it empty: the server makes one and keeps it in data_dir)"
+            );
+            for (name, url) in [("database.url", &self.database.url), ("redis.url", &self.redis.url)] {
                 ensure!(
-                    secret.len() >= 32 && !is_sample && distinct_bytes(secret) >= 8,
-                    "auth.jwt_secret is weak: with server.public_url set it must be at least 32 random characters \
-                     (or leave it empty: the server makes one and keeps it in data_dir)"
+                    !url.get().and_then(password_of).is_some_and(|password| is_weak(&password, 16)),
+                    "the password in {name} is weak: with server.public_url set it must be at least 16 random \
+                     characters (scripts/make-env makes one)"
                 );
             }
         }
@@ -378,8 +383,19 @@ impl Config {
     }
 }
 
-fn distinct_bytes(text: &str) -> usize {
-    text.bytes().collect::<std::collections::BTreeSet<_>>().len()
+/// Whether a secret could be guessed, or stands in a sample.
+fn is_weak(secret: &str, length: usize) -> bool {
+    let lower = secret.to_lowercase();
+    let distinct = secret.bytes().collect::<BTreeSet<_>>().len();
+    secret.len() < length || distinct < 8 || SAMPLE_SECRETS.iter().any(|sample| lower.contains(sample))
+}
+
+/// The password in an address, wherever PostgreSQL and Redis let it stand.
+fn password_of(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let in_query = url.query_pairs().find(|(name, _)| name == "password" || name == "pass");
+    let encoded = || percent_decode_str(url.password()?).decode_utf8().ok();
+    in_query.map(|(_, password)| password).or_else(encoded).map(Cow::into_owned)
 }
 
 fn setting_of(variable: &str) -> Option<String> {
@@ -481,6 +497,32 @@ mod tests {
         let weak = "[auth]\njwt_secret = \"your-secret-key\"\n";
         assert!(load(weak, &[]).is_ok());
         assert!(refusal(weak, &[("MARKETPLACE__SERVER__PUBLIC_URL", "https://m.example.org")]).contains("weak"));
+    }
+
+    #[test]
+    fn sample_passwords_of_database_and_redis_are_refused_on_a_public_address_only() {
+        let public = ("MARKETPLACE__SERVER__PUBLIC_URL", "https://m.example.org");
+        for (name, url) in [
+            ("DATABASE_URL", "postgres://marketplace:postgres@db:5432/marketplace"),
+            ("DATABASE_URL", "postgres://marketplace:change%2Dme-0123456789abcdef@db/marketplace"),
+            ("DATABASE_URL", "postgres://db/marketplace?user=marketplace&password=short1234"),
+            ("DATABASE_URL", "postgres://marketplace:@db/marketplace?password=aaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("REDIS_URL", "redis://:changeme@redis:6379/0"),
+            ("REDIS_URL", "redis+unix:///run/redis.sock?pass=redis"),
+        ] {
+            assert!(load("", &[(name, url)]).is_ok(), "{url}");
+            let message = refusal("", &[(name, url), public]);
+            assert!(message.contains("weak") && !message.contains(url), "{message}");
+        }
+        for (name, url) in [
+            ("DATABASE_URL", "postgres://marketplace:9f86d081884c7d659a2feaa0c55ad015@db:5432/marketplace"),
+            // Who comes in by a socket or a certificate has none.
+            ("DATABASE_URL", "postgres://marketplace@localhost/marketplace?host=/run/postgresql"),
+            ("REDIS_URL", "redis://:9f86d081884c7d659a2feaa0c55ad015@redis:6379/0"),
+            ("REDIS_URL", "redis://redis:6379/0"),
+        ] {
+            assert!(load("", &[(name, url), public]).is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -43,4 +43,6 @@ pub mod storage;
 pub mod telemetry;
 pub mod timestamps;
 pub mod token;
+#[cfg(feature = "otel")]
+pub mod traces;
 pub mod web;

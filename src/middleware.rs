@@ -35,10 +35,11 @@ pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
 const MAX_URI: usize = 16 * 1024;
 /// Reads slower than this are told of.
 const SLOW: Duration = Duration::from_secs(1);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Where the router leaves the route it chose, for whoever stands around it.
-type RouteSlot = Arc<OnceLock<MatchedPath>>;
+pub type RouteSlot = Arc<OnceLock<MatchedPath>>;
 
 /// Tells [`around`] which route was chosen.
 pub fn note_route(request: Request) -> Request {
@@ -55,8 +56,8 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();
-    let route = RouteSlot::default();
-    request.extensions_mut().insert(route.clone());
+    // Somebody further outside may want to know it too.
+    let route = request.extensions_mut().get_or_insert_default::<RouteSlot>().clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
     request.extensions_mut().insert(client);

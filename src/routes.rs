@@ -78,6 +78,8 @@ pub fn app(app: AppState) -> Router {
         .layer(from_fn_with_state(app, middleware::within_limits))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
+    #[cfg(feature = "otel")]
+    let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::traces::around)).service(service);
     Router::new().fallback_service(service)
 }
 

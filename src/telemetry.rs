@@ -25,14 +25,15 @@ use crate::{
 /// time series is bounded whatever is published.
 const MOST_LABELS: usize = 500;
 
+/// Notices of PostgreSQL ("already exists, skipping") say nothing to an operator; spans of requests are for traces.
+const QUIET: &str = "sqlx::postgres::notice=warn,request_span=off";
+
 /// Starts logging to stdout and, when configured, to a rotated file.
 ///
 /// # Errors
 /// When the filter is malformed or the folder cannot be written.
 pub fn start_logging(log: &Log) -> anyhow::Result<()> {
-    // Notices of PostgreSQL ("already exists, skipping") say nothing to an operator.
-    let filter =
-        |log: &Log| EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{}", log.level)).context("log.level");
+    let filter = |log: &Log| EnvFilter::try_new(format!("{QUIET},{}", log.level)).context("log.level");
     let stdout = match log.format {
         // Colours are for a terminal; in a file they hide the fields from whoever searches.
         LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
@@ -51,7 +52,10 @@ pub fn start_logging(log: &Log) -> anyhow::Result<()> {
             )
         }
     };
-    tracing_subscriber::registry().with(stdout.with_filter(filter(log)?)).with(file).init();
+    let registry = tracing_subscriber::registry().with(stdout.with_filter(filter(log)?)).with(file);
+    #[cfg(feature = "otel")]
+    let registry = registry.with(crate::traces::layer()?);
+    registry.init();
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::start::{Database, connect_alone, open_app};
 use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
 
-/// Longest time each for the last counts and for closing connections, after all requests are done or given up.
+/// Longest time each for the last counts, for closing connections and for the last traces, after all requests are done or given up.
 const LAST_STEPS: Duration = Duration::from_secs(3);
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -50,6 +50,8 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         cluster.stop().await?;
     }
     info!("stopped");
+    #[cfg(feature = "otel")]
+    crate::traces::finish(LAST_STEPS).await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Packages in an object store, spoken to over its real protocol.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::json;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use crate::{
     app::{Answer, Client},
     package_builder::PackageBuilder,
-    stack::{Stack, eventually, free_port, user},
+    stack::{Stack, eventually, free_port, program, user},
 };
 
 /// A running S3 server with an empty bucket.
@@ -19,29 +19,9 @@ struct Bucket {
     endpoint: String,
 }
 
-/// Where ./test puts the S3 server; `None`, said aloud, where it could not be installed.
-async fn program() -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("TEST_S3_SERVER").map(PathBuf::from) else {
-        println!("skipped: TEST_S3_SERVER names no S3 server (./test installs one)");
-        return None;
-    };
-    // It is installed while the tests are built.
-    for _ in 0..1200 {
-        if folder.join("ready").exists() {
-            return Some(folder.join("bin/moto_server"));
-        }
-        if folder.join("failed").exists() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    println!("skipped: the S3 server could not be installed");
-    None
-}
-
 impl Bucket {
     async fn start() -> Option<Self> {
-        let program = program().await?;
+        let program = program("moto_server").await?;
         rustls::crypto::ring::default_provider().install_default().ok();
         let port = free_port();
         let child = Command::new(program)

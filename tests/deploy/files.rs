@@ -1,8 +1,15 @@
 //! What stands in one file and must fit what stands in another.
 
-use std::fs;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use marketplace::config::Config;
+use serde_json::Value;
+
+use crate::stack::program;
 
 fn read(path: &str) -> String {
     fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -44,6 +51,94 @@ fn the_compose_file_sets_what_the_program_knows() {
     assert!(config.redis.url.get().unwrap().ends_with("@redis:6379/0"));
 }
 
+#[tokio::test]
+async fn docker_compose_understands_the_file() {
+    let Some(program) = program("docker-compose").await else { return };
+    let folder = tempfile::TempDir::new().unwrap();
+    // Reading needs no engine. `file` comes on top of the delivered one.
+    let read_with = |replicas: &str, env_file: &Path, file: &str| {
+        let extra = folder.path().join("extra.yml");
+        fs::write(&extra, file).unwrap();
+        let mut command = std::process::Command::new(&program);
+        command.env_clear().env("WEB_REPLICAS", replicas).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.arg("--env-file").arg(env_file).args(["-f", "docker-compose.yml", "-f"]).arg(extra);
+        let output = command.args(["--profile", "monitoring", "config", "--format", "json"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if output.status.success() { Ok(serde_json::from_slice::<Value>(&output.stdout).unwrap()) } else { Err(said) }
+    };
+    let refused = read_with("1", Path::new("/dev/null"), "services: {}").unwrap_err();
+    assert!(refused.contains("run scripts/make-env first"), "{refused}");
+
+    let env_file = folder.path().join(".env");
+    let mut make_env = std::process::Command::new(format!("{}/scripts/make-env", env!("CARGO_MANIFEST_DIR")));
+    make_env.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path()).arg("https://plugins.example.org");
+    assert!(make_env.output().unwrap().status.success());
+    for replicas in [1, 3] {
+        let file = read_with(&replicas.to_string(), &env_file, "services: {}").unwrap();
+        let web = &file["services"]["web"];
+        assert_eq!(web["deploy"]["replicas"], replicas);
+        assert_eq!(file["services"].as_object().unwrap().len(), 6);
+        let settings = web["environment"].as_object().unwrap();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let settings = settings.iter().map(|(name, value)| (name.clone(), text(value)));
+        let config = Config::load(None, settings, &[]).unwrap();
+        assert_eq!(config.server.public_url, "https://plugins.example.org");
+    }
+    let misspelt = read_with("1", &env_file, "services: {web: {ulimit: 3}}").unwrap_err();
+    assert!(misspelt.contains("'ulimit' not allowed"), "{misspelt}");
+}
+
+/// What the Dockerfile takes from the repository.
+fn copied() -> BTreeSet<String> {
+    let dockerfile = read("Dockerfile");
+    let copies =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|copy| !copy.starts_with("--"));
+    let sources = copies.flat_map(|copy| copy.rsplit_once(' ').unwrap().0.split(' '));
+    sources.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_image_is_built_from_what_is_let_through() {
+    let ignore = read(".dockerignore");
+    let let_through = ignore.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();
+    assert_eq!(copied(), let_through);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(copied().iter().all(|name| root.join(name).exists()));
+    for source in sources(&root.join("src")) {
+        let text = fs::read_to_string(&source).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for included in text.split("include_").skip(1).filter_map(|rest| rest.split_once("!(\"")) {
+            let file = source.parent().unwrap().join(included.1.split('"').next().unwrap());
+            let Ok(file) = file.canonicalize() else { continue };
+            let name =
+                file.strip_prefix(root.canonicalize().unwrap()).unwrap().iter().next().unwrap().to_str().unwrap();
+            assert!(copied().contains(name), "{} includes {name}, which the image's build lacks", source.display());
+        }
+    }
+}
+
+/// All files of a folder and of those below.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn the_layer_of_dependencies_needs_only_what_it_copies() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        fs::write(folder.path().join(name), read(name)).unwrap();
+    }
+    // As the Dockerfile does it.
+    let dockerfile = read("Dockerfile");
+    let prepare = dockerfile.split("RUN ").nth(1).unwrap().split("&& \\").next().unwrap();
+    assert!(prepare.starts_with("mkdir src"), "{prepare}");
+    let manifest = "cargo metadata --locked --offline --no-deps --format-version 1";
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-ec", &format!("{prepare}\n{manifest}")]).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn nginx_and_the_compose_file_agree() {
     let (compose, nginx, upstream) =
@@ -70,6 +165,19 @@ fn no_secret_and_no_sample_of_one_is_shipped() {
     }
     assert!(read(".gitignore").lines().any(|line| line == ".env"));
     assert!(read(".dockerignore").starts_with('#') && read(".dockerignore").contains("\n*\n"));
+}
+
+#[test]
+fn no_banned_crate_is_in_the_lock_file() {
+    let table = |file: &str| toml::from_str::<toml::Table>(&read(file)).unwrap();
+    let (rules, lock) = (table("deny.toml"), table("Cargo.lock"));
+    let names = |list: &toml::Value, key: &str| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+    };
+    let (banned, locked) = (names(&rules["bans"]["deny"], "crate"), names(&lock["package"], "name"));
+    assert!(banned.len() >= 3 && locked.contains(&"ring".to_owned()), "{banned:?}");
+    let found: Vec<_> = banned.iter().filter(|name| locked.contains(name)).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

@@ -1,12 +1,6 @@
 //! Several servers that share PostgreSQL, Redis and a store behave as one.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -15,7 +9,7 @@ use sqlx::PgPool;
 use crate::{
     app::Client,
     package_builder::PackageBuilder,
-    stack::{Nginx, Server, Stack, eventually, free_port, sign_in, user},
+    stack::{Load, Nginx, Server, Stack, eventually, free_port, sign_in, user},
 };
 
 /// How soon a write shows everywhere.
@@ -193,31 +187,7 @@ async fn a_rolling_restart_under_load_loses_no_request(db: PgPool) {
     let ada = user(&nginx.client(), "ada").await;
     ada.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::new(AtomicU64::new(0));
-    let lost = Arc::new(Mutex::new(Vec::new()));
-    let load = (0..6).map(|worker| {
-        let (ada, stop, asked, lost) = (ada.clone(), stop.clone(), asked.clone(), lost.clone());
-        tokio::spawn(async move {
-            let mut n = 0;
-            while !stop.load(Ordering::Relaxed) {
-                n += 1;
-                let answer = match (worker + n) % 4 {
-                    0 => ada.get("/plugins").await,
-                    1 => ada.get("/plugins/hello/download").await,
-                    2 => ada.post("/search", json!({"query": "hello"})).await,
-                    // A write that must not be sent twice, so nginx will not try it again by itself.
-                    _ => ada.post("/plugins/hello/ratings", json!({"rating": 1 + n % 5})).await,
-                };
-                asked.fetch_add(1, Ordering::Relaxed);
-                if answer.status() >= 300 {
-                    lost.lock().unwrap().push(answer.text());
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-    });
-    let load: Vec<_> = load.collect();
+    let load = Load::start(&ada);
     for (n, name) in ["one", "two"].into_iter().enumerate() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         servers[n].take().unwrap().stop().await;
@@ -225,15 +195,5 @@ async fn a_rolling_restart_under_load_loses_no_request(db: PgPool) {
         // nginx tries a server again that has failed it.
         tokio::time::sleep(Duration::from_millis(2500)).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    join_all(load).await;
-    let lost = lost.lock().unwrap();
-    assert!(
-        lost.is_empty(),
-        "{} of {} were lost: {lost:#?}\n{}",
-        lost.len(),
-        asked.load(Ordering::Relaxed),
-        nginx.errors()
-    );
-    assert!(asked.load(Ordering::Relaxed) > 100);
+    load.nothing_was_lost(&nginx).await;
 }

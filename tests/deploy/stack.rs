@@ -5,6 +5,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,7 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    task::JoinHandle,
+};
 
 use crate::app::Client;
 
@@ -42,18 +49,40 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     }
 }
 
+/// A program that ./test installs while the tests are built; `None`, said aloud, where it could not be installed.
+pub(crate) async fn program(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("TEST_PROGRAMS").map(PathBuf::from) else {
+        println!("skipped: there is no TEST_PROGRAMS with {name} (./test installs it)");
+        return None;
+    };
+    for _ in 0..1200 {
+        if folder.join(format!("{name}.ready")).exists() {
+            return Some(folder.join("bin").join(name));
+        }
+        if folder.join(format!("{name}.failed")).exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("skipped: {name} could not be installed");
+    None
+}
+
 /// What several servers share: a database, and a folder with the store.
 pub(crate) struct Stack {
     pub(crate) folder: TempDir,
     database: String,
     settings: Vec<(String, String)>,
+    /// Further variables of the environment of all servers started from now on.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) db: PgPool,
 }
 
 impl Stack {
     pub(crate) fn new(db: PgPool) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let mut stack = Self { folder: TempDir::new().unwrap(), database: database_url(&db), settings: Vec::new(), db };
+        let (folder, database) = (TempDir::new().unwrap(), database_url(&db));
+        let mut stack = Self { folder, database, settings: Vec::new(), environment: Vec::new(), db };
         stack.set("auth.jwt_secret", "f0c1a7d29b6e4835-one-for-all-of-them");
         stack.set("limits.enabled", "false");
         stack.set("database.max_connections", "6");
@@ -79,6 +108,7 @@ impl Stack {
         command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR"));
         command.current_dir(self.folder.path()).kill_on_drop(true).stdin(Stdio::null());
         command.env("DATABASE_URL", &self.database).env("UPLOAD_FOLDER", self.store());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--data-dir", self.path(name).to_str().unwrap()]);
         for (key, value) in &self.settings {
             command.args(["--set", &format!("{key}={value}")]);
@@ -127,12 +157,14 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Asks it to end, and waits until it has; the exit code must be 0.
-    pub(crate) async fn stop(mut self) {
+    /// Asks it to end, and waits until it has; the exit code must be 0. What it logged.
+    pub(crate) async fn stop(mut self) -> String {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends").unwrap();
-        assert!(ended.success(), "{ended}\n{}", self.log());
+        let log = self.log();
+        assert!(ended.success(), "{ended}\n{log}");
+        log
     }
 
     /// Kills it, as a power cut would.
@@ -155,12 +187,59 @@ pub(crate) async fn sign_in(anyone: &Client, username: &str) -> serde_json::Valu
     anyone.post("/auth/login", json!({"username": username, "password": "correct horse"})).await.expect(200).data()
 }
 
+/// Six clients who ask for this and that, of a plugin `hello`, until they are told to stop.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<(usize, Vec<String>)>>,
+}
+
+impl Load {
+    pub(crate) fn start(user: &Client) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..6).map(|worker| {
+            let (user, stop) = (user.clone(), stop.clone());
+            tokio::spawn(async move {
+                let (mut n, mut lost) = (0, Vec::new());
+                while !stop.load(Ordering::Relaxed) {
+                    n += 1;
+                    let answer = match (worker + n) % 4 {
+                        0 => user.get("/plugins").await,
+                        1 => user.get("/plugins/hello/download").await,
+                        2 => user.post("/search", json!({"query": "hello"})).await,
+                        // A write that must not be sent twice, so nginx will not try it again by itself.
+                        _ => user.post("/plugins/hello/ratings", json!({"rating": 1 + n % 5})).await,
+                    };
+                    if answer.status() >= 300 {
+                        lost.push(answer.text());
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                (n, lost)
+            })
+        });
+        Self { clients: clients.collect(), stop }
+    }
+
+    /// Stops it, and asserts that every request was answered as it should be.
+    pub(crate) async fn nothing_was_lost(self, nginx: &Nginx) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut asked, mut lost) = (0, Vec::new());
+        for client in self.clients {
+            let (by_it, lost_by_it) = client.await.unwrap();
+            asked += by_it;
+            lost.extend(lost_by_it);
+        }
+        assert!(lost.is_empty(), "{} of {asked} were lost: {lost:#?}\n{}", lost.len(), nginx.errors());
+        assert!(asked > 100, "{asked}");
+    }
+}
+
 /// The delivered nginx.conf at work, on ports and in folders of the test.
 pub(crate) struct Nginx {
     child: Child,
     pub(crate) http: u16,
     pub(crate) https: u16,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Nginx {
@@ -188,7 +267,7 @@ impl Nginx {
             text = text.replace(there, &here);
         }
         // One process: workers outlive a master that is killed.
-        let text = format!("daemon off;\nmaster_process off;\n{}", adjust(text));
+        let text = adjust(format!("daemon off;\nmaster_process off;\n{text}"));
         let config = folder.join("nginx.conf");
         fs::write(&config, text).unwrap();
         let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
@@ -223,6 +302,16 @@ impl Nginx {
 
     pub(crate) fn access_log(&self) -> String {
         fs::read_to_string(self.folder.join("access.log")).unwrap_or_default()
+    }
+
+    /// Ends it with all its processes, where `adjust` has given it some.
+    pub(crate) fn terminate(&mut self) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        pid.map(|pid| kill_process(pid, Signal::TERM));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Whether it still runs.
