@@ -6,6 +6,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +15,6 @@ use tantivy::directory::{
     AntiCallToken, Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, TerminatingWrite, WatchCallback,
     WatchHandle, WritePtr,
 };
-
-const LIST_OF_FILES: &str = ".managed.json";
 
 /// Reads as the library does; writes leave the timing to the operating system.
 #[derive(Clone, Debug)]
@@ -60,17 +59,13 @@ impl Directory for Folder {
     }
 
     fn atomic_write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let target = self.path.join(path);
-        // The list of files is written for each new file and read only at the start, while ext4
-        // makes each renaming over a file wait for its bytes to reach the disk.
-        if path == Path::new(LIST_OF_FILES) {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(target)?;
-            file.write_all(content)?;
-            return file.set_len(content.len() as u64);
-        }
-        let draft = target.with_extension("draft");
-        fs::write(&draft, content)?;
-        fs::rename(draft, target)
+        // In one write over what is there, so that whoever dies has written all of it or nothing; a file renamed over
+        // another would make ext4 wait until its bytes are on the disk. Spaces cover what was longer.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.path.join(path))?;
+        let mut covering = content.to_vec();
+        covering.resize(content.len().max(file.metadata()?.len() as usize), b' ');
+        file.write_all_at(&covering, 0)?;
+        file.set_len(content.len() as u64)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
