@@ -1,5 +1,7 @@
 //! Handing out packages: streamed from disk, handed to nginx, or redirected to a bucket or a CDN.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::State,
@@ -90,7 +92,7 @@ pub async fn origin(
         return Err(Error::new(&codes::NOT_FOUND));
     }
     let file = find_file(&app, &id, Some(&version)).await?;
-    deliver(&app, &id, file, &method, &headers, Receiver::Cdn).await
+    deliver(&app, &id, &file, &method, &headers, Receiver::Cdn).await
 }
 
 async fn hand_out(
@@ -102,99 +104,118 @@ async fn hand_out(
 ) -> Result<Response> {
     let file = find_file(app, id, version).await?;
     if let Some(cdn) = app.config.cdn() {
-        let (id, version) = (id.as_str(), &file.version);
+        let (id, version) = (id.as_str(), &file.row.version);
         let target = format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz");
-        let size = u64::try_from(file.file_size).unwrap_or_default();
-        if *method != Method::HEAD && range::starts_at_zero(headers, size) {
-            counts::note_download(app, id, &file);
+        if *method != Method::HEAD && range::starts_at_zero(headers, file.size) {
+            counts::note_download(app, id, &file.row);
         }
-        return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());
+        return redirect(&target);
     }
-    deliver(app, id, file, method, headers, Receiver::Client).await
+    deliver(app, id, &file, method, headers, Receiver::Client).await
 }
 
 async fn deliver(
     app: &AppState,
     id: &PluginId,
-    file: VersionFile,
+    file: &Download,
     method: &Method,
     headers: &HeaderMap,
     receiver: Receiver,
 ) -> Result<Response> {
     let is_head = *method == Method::HEAD;
-    let etag = format!("\"{}\"", file.file_hash);
-    let size = u64::try_from(file.file_size).unwrap_or_default();
+    let Download { row, size, .. } = file;
+    let (etag, size) = (file.etag.to_str().unwrap_or_default(), *size);
     let caching = match receiver {
         Receiver::Client => "public, no-cache",
         Receiver::Cdn => "public, max-age=31536000, immutable",
     };
-    let mut known = vec![
-        (header::ETAG, header_value(&etag)?),
-        (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
-        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-    ];
-    if range::is_unchanged(headers, &etag) {
-        return respond(StatusCode::NOT_MODIFIED, known, Body::empty());
+    let mut known = HeaderMap::with_capacity(16);
+    known.insert(header::ETAG, file.etag.clone());
+    known.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    known.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if range::is_unchanged(headers, etag) {
+        return Ok(respond(StatusCode::NOT_MODIFIED, known, Body::empty()));
     }
-    known.push((header::CONTENT_TYPE, HeaderValue::from_static("application/gzip")));
-    let name = format!("attachment; filename=\"{}-{}.tar.gz\"", id.as_str(), file.version);
-    known.push((header::CONTENT_DISPOSITION, header_value(&name)?));
-    known.push((header::HeaderName::from_static("repr-digest"), header_value(&range::repr_digest(&file.file_hash))?));
-    let part = range::of(headers, &etag, size);
+    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
+    known.insert(header::CONTENT_DISPOSITION, file.disposition.clone());
+    known.insert(header::HeaderName::from_static("repr-digest"), file.digest.clone());
+    let part = range::of(headers, etag, size);
     if part == Range::Beyond {
-        let all = header_value(&format!("bytes */{size}"))?;
-        return respond(StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)], Body::empty());
+        let all = [(header::CONTENT_RANGE, header_value(&format!("bytes */{size}"))?)];
+        return Ok(respond(StatusCode::RANGE_NOT_SATISFIABLE, HeaderMap::from_iter(all), Body::empty()));
     }
     let starts_at_zero = matches!(part, Range::Whole | Range::Part { start: 0, .. });
     let counts = receiver == Receiver::Client && !is_head && starts_at_zero;
     // A presigned address answers GET only, and few CDNs follow a redirect of their origin.
     if receiver == Receiver::Client
         && !is_head
-        && let Some(target) = app.storage.presign(&file.file_path).await?
+        && let Some(target) = app.storage.presign(&row.file_path).await?
     {
         // The bucket's entity tags are not ours, so `If-Range` says nothing here.
         if range::starts_at_zero(headers, size) {
-            counts::note_download(app, id.as_str(), &file);
+            counts::note_download(app, id.as_str(), row);
         }
-        return respond(StatusCode::FOUND, [(header::LOCATION, header_value(&target)?)], Body::empty());
+        return redirect(&target);
     }
     let accel = &app.config.storage.accel_redirect;
     if !accel.is_empty() && !is_head {
         // nginx does the ranges itself, and says so.
-        known.retain(|(name, _)| name != header::ACCEPT_RANGES);
+        known.remove(header::ACCEPT_RANGES);
         if counts {
-            counts::note_download(app, id.as_str(), &file);
+            counts::note_download(app, id.as_str(), row);
         }
-        let target = format!("{}/{}", accel.trim_end_matches('/'), file.file_path);
-        known.push((header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?));
-        return respond(StatusCode::OK, known, Body::empty());
+        let target = format!("{}/{}", accel.trim_end_matches('/'), row.file_path);
+        known.insert(header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?);
+        return Ok(respond(StatusCode::OK, known, Body::empty()));
     }
     let (status, start, length) = match part {
         Range::Whole | Range::Beyond => (StatusCode::OK, 0, size),
         Range::Part { start, end } => {
-            known.push((header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?));
+            known.insert(header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?);
             (StatusCode::PARTIAL_CONTENT, start, end - start + 1)
         }
     };
-    known.push((header::CONTENT_LENGTH, length.into()));
+    known.insert(header::CONTENT_LENGTH, length.into());
     if is_head {
-        return respond(status, known, Body::empty());
+        return Ok(respond(status, known, Body::empty()));
     }
-    let part = app.storage.part(&file.file_path, start, length).await?.ok_or_else(|| {
-        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", file.file_path))
+    let part = app.storage.part(&row.file_path, start, length).await?.ok_or_else(|| {
+        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", row.file_path))
     })?;
     if counts {
-        counts::note_download(app, id.as_str(), &file);
+        counts::note_download(app, id.as_str(), row);
     }
     let body = match part {
         Part::Whole(bytes) => Body::from(bytes),
         Part::Stream(chunks) => Body::from_stream(chunks),
     };
-    respond(status, known, body)
+    Ok(respond(status, known, body))
 }
 
-/// Files of versions in memory, with the text revision of their plugin since which they are right.
-pub struct Files(moka::sync::Cache<(String, String), (i64, VersionFile)>);
+/// A package with the headers that it always has.
+struct Download {
+    row: VersionFile,
+    size: u64,
+    etag: HeaderValue,
+    disposition: HeaderValue,
+    digest: HeaderValue,
+}
+
+impl Download {
+    fn new(id: &PluginId, row: VersionFile) -> Result<Self> {
+        Ok(Self {
+            size: u64::try_from(row.file_size).unwrap_or_default(),
+            etag: header_value(&format!("\"{}\"", row.file_hash))?,
+            disposition: header_value(&format!("attachment; filename=\"{}-{}.tar.gz\"", id.as_str(), row.version))?,
+            digest: header_value(&range::repr_digest(&row.file_hash))?,
+            row,
+        })
+    }
+}
+
+/// Files of versions in memory, by plugin and version asked for, with the text revision of their plugin since which they
+/// are right.
+pub struct Files(moka::sync::Cache<String, (i64, Arc<Download>)>);
 
 impl Default for Files {
     fn default() -> Self {
@@ -203,16 +224,17 @@ impl Default for Files {
 }
 
 /// The file of a version, from memory once it is known: downloads go on while the database is away.
-async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<VersionFile> {
+async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
     // A plugin that is not listed may be banned: only the database knows.
     let revision = app.catalogue.revisions(id.as_str()).map(|(_, text)| text);
-    let key = (id.as_str().to_owned(), version.unwrap_or_default().to_owned());
+    let key = format!("{} {}", id.as_str(), version.unwrap_or_default());
     if let Some((known, file)) = app.files.0.get(&key)
         && revision == Some(known)
     {
         return Ok(file);
     }
-    if let Some(file) = queries::version_file(&app.db, id.as_str(), version).await? {
+    if let Some(row) = queries::version_file(&app.db, id.as_str(), version).await? {
+        let file = Arc::new(Download::new(id, row)?);
         if let Some(revision) = revision {
             app.files.0.insert(key, (revision, file.clone()));
         }
@@ -222,15 +244,16 @@ async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Resu
     Err(Error::new(if is_known { &codes::VERSION_NOT_FOUND } else { &codes::PLUGIN_NOT_FOUND }))
 }
 
-fn respond(
-    status: StatusCode,
-    headers: impl IntoIterator<Item = (header::HeaderName, HeaderValue)>,
-    body: Body,
-) -> Result<Response> {
+fn redirect(target: &str) -> Result<Response> {
+    let location = [(header::LOCATION, header_value(target)?)];
+    Ok(respond(StatusCode::FOUND, HeaderMap::from_iter(location), Body::empty()))
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().extend(headers);
-    Ok(response)
+    *response.headers_mut() = headers;
+    response
 }
 
 fn header_value(text: &str) -> Result<HeaderValue> {
