@@ -2,7 +2,7 @@
 #
 # Containers are what docker-compose.yml describes. For servers started otherwise, say what they use:
 #   DATABASE_URL   their database            STORE      their folder of packages
-#   DATA_DIR       their data folder, whose journal a restore sets aside (several: separated by colons)
+#   DATA_DIR       their data folder, whose journal and index a restore sets aside (several: separated by colons)
 
 fail() {
     echo "error: $*" >&2
@@ -43,14 +43,22 @@ on_database() {
 # Runs a statement and prints what it answers, plain.
 sql() { on_database psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --command="$1"; }
 
-# Prints a dump's contents of one table, as text.
-table_of_dump() {
+# Prints what a dump would do, as a script for psql; for one table: --data-only --table=TABLE.
+script_of_dump() {
+    local dump=$1
+    shift
     if [ "$kind" = processes ]; then
-        pg_restore --data-only --table="$1" --file=- "$2"
+        pg_restore --no-owner --no-privileges --file=- "$@" "$dump"
     else
-        compose exec -T db pg_restore --data-only --table="$1" --file=- <"$2"
+        compose exec -T db pg_restore --no-owner --no-privileges --file=- "$@" <"$dump"
     fi
 }
+
+# Whether a dump can be read to its end.
+whole_dump() { script_of_dump "$1" >/dev/null 2>&1; }
+
+# Whether the servers use this stack's database; one elsewhere has backups of its own.
+own_database() { grep -q 'DATABASE_URL: .*@db:' "$here/docker-compose.yml"; }
 
 # Whether packages are in a bucket, which keeps its own copies (docs/operations.md).
 in_bucket() {

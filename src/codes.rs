@@ -52,6 +52,7 @@ codes! {
     UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "请求体类型应为 {0}" / "The body must be {0}"; "设置正确的 Content-Type" / "Send the right Content-Type"
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large": "请求体过大" / "The body is too large"; "缩小请求体" / "Send a smaller body"
     URI_TOO_LONG URI_TOO_LONG "uri_too_long": "地址过长" / "The address is too long"; "缩短地址" / "Send a shorter address"
+    RANGE_NOT_SATISFIABLE RANGE_NOT_SATISFIABLE "range_not_satisfiable": "范围超出了文件末尾" / "The range begins behind the end of the file"; "按 Content-Range 给出的大小请求" / "Ask for less than the size in Content-Range"
     BODY_INTERRUPTED BAD_REQUEST "body_interrupted": "请求体在传输中断开" / "The body ended early"; "重新发送" / "Send it again"
     REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout": "请求超时" / "The request took too long"; "稍后重试" / "Try again later"
     RATE_LIMITED TOO_MANY_REQUESTS "rate_limited": "请求过于频繁，请 {0} 秒后再试" / "Too many requests; try again in {0} seconds"; "等待 Retry-After 指定的秒数" / "Wait as long as Retry-After says"

@@ -198,6 +198,20 @@ pub fn without_trailing_slash(mut request: axum::http::Request<Body>) -> axum::h
     request
 }
 
+/// Drops an `Accept-Encoding` that refuses even plain bytes, which RFC 9110 (12.5.3) lets a server send all the same.
+pub fn accepting_plain(mut request: axum::http::Request<Body>) -> axum::http::Request<Body> {
+    let is_refusal = |range: &str| {
+        let (coding, quality) = range.split_once(';').unwrap_or((range, ""));
+        let quality = quality.trim().strip_prefix("q=").and_then(|quality| quality.parse::<f32>().ok());
+        matches!(coding.trim(), "identity" | "*") && quality == Some(0.0)
+    };
+    let accepted = request.headers().get_all(header::ACCEPT_ENCODING);
+    if accepted.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(is_refusal) {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    request
+}
+
 /// A panic is a bug, answered like one.
 pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text =

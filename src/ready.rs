@@ -18,7 +18,7 @@ use crate::range;
 /// What an answer takes beside its bytes: its parts, and its place in the cache.
 const OVERHEAD: usize = 768;
 /// Smaller answers are sent as they are: compressing them saves nothing.
-const WORTH_COMPRESSING: usize = 1024;
+pub const WORTH_COMPRESSING: u64 = 1024;
 /// May be kept by anyone, but browsers ask every time whether it is still right, and shared caches
 /// after a second.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=1, must-revalidate");
@@ -54,7 +54,7 @@ impl Ready {
     /// Bytes it takes in memory at most, all forms included.
     pub fn weight(&self) -> usize {
         // Compressed forms appear later and are smaller each.
-        OVERHEAD + self.body.len() + if self.body.len() >= WORTH_COMPRESSING { self.body.len() } else { 0 }
+        OVERHEAD + self.body.len() + if self.body.len() as u64 >= WORTH_COMPRESSING { self.body.len() } else { 0 }
     }
 
     /// The plain bytes.
@@ -84,7 +84,7 @@ impl Ready {
     }
 
     fn form(&self, request: &HeaderMap) -> (Bytes, Option<&'static str>) {
-        if self.body.len() < WORTH_COMPRESSING {
+        if (self.body.len() as u64) < WORTH_COMPRESSING {
             return (self.body.clone(), None);
         }
         let made = |slot: &OnceLock<Bytes>, make: fn(&[u8]) -> io::Result<Vec<u8>>| {

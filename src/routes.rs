@@ -26,7 +26,7 @@ use crate::{
     extract::MAX_JSON,
     health,
     middleware::{self, BASES},
-    openapi, plugins, process, ratings, search,
+    openapi, plugins, process, ratings, ready, search,
     state::AppState,
     web,
 };
@@ -65,11 +65,12 @@ pub fn app(app: AppState) -> Router {
         .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
         .layer(MapRequestLayer::new(middleware::note_route))
         .with_state(app.clone());
-    let compressible = SizeAbove::new(512).and(NotForContentType::new("application/gzip"));
+    let compressible = SizeAbove::new(ready::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
     // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
     // request. And here addresses can be rewritten before they are matched.
     let service = ServiceBuilder::new()
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
+        .layer(MapRequestLayer::new(middleware::accepting_plain))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn_with_state(app.clone(), web::around))
         .layer(from_fn_with_state(app.clone(), middleware::around))

@@ -141,8 +141,8 @@ async fn deliver(
     known.insert(header::HeaderName::from_static("repr-digest"), file.digest.clone());
     let part = range::of(headers, etag, size);
     if part == Range::Beyond {
-        let all = [(header::CONTENT_RANGE, header_value(&format!("bytes */{size}"))?)];
-        return Ok(respond(StatusCode::RANGE_NOT_SATISFIABLE, HeaderMap::from_iter(all), Body::empty()));
+        let all = header_value(&format!("bytes */{size}"))?;
+        return Err(Error::new(&codes::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, all));
     }
     let starts_at_zero = matches!(part, Range::Whole | Range::Part { start: 0, .. });
     let counts = receiver == Receiver::Client && !is_head && starts_at_zero;

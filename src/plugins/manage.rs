@@ -1,6 +1,6 @@
 //! Looking after a plugin: yanking, deprecating, owners, and what administrators do to it.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tracing::warn;
@@ -14,12 +14,13 @@ use super::{
 };
 use crate::{
     accounts::{self, CurrentUser, Scope},
-    audit, codes,
+    audit, cache, codes,
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields, Path},
     i18n::Lang,
     package::text,
+    ready::Ready,
     state::{App, AppState},
 };
 
@@ -225,9 +226,10 @@ pub struct Owners {
 /// Lists a plugin's owners.
 #[utoipa::path(get, path = "/plugins/{id}/owners", tag = "plugins", params(("id" = String, Path)),
     responses((status = 200, body = Success<Owners>)))]
-pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Json<Success<Owners>>> {
+pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
     super::details::find_visible(&app, &id).await?;
-    Ok(Success::of(Owners { owners: queries::owners(&app.db, id.as_str()).await? }))
+    let owners = queries::owners(&app.db, id.as_str()).await?;
+    Ok(Ready::new(cache::json(&*Success::of(Owners { owners }))?.into()).respond(&headers))
 }
 
 /// Adds an owner.

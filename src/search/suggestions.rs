@@ -1,14 +1,16 @@
 //! Completions while somebody types.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    cache,
     envelope::Success,
     error::Result,
     extract::{FromParams, Params, Query},
     plugins::Filter,
+    ready::Ready,
     state::AppState,
 };
 
@@ -37,10 +39,11 @@ pub struct Suggestions {
 pub async fn suggestions(
     State(app): State<AppState>,
     Query(typed): Query<Typed>,
-) -> Result<Json<Success<Suggestions>>> {
+    headers: HeaderMap,
+) -> Result<Response> {
     let ranking = app.catalogue.ranking();
     let filter = Filter::default();
     let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
     let suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
-    Ok(Success::of(Suggestions { suggestions }))
+    Ok(Ready::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
 }

@@ -143,14 +143,23 @@ async fn an_own_write_shows_in_the_next_read(db: PgPool) {
 async fn a_known_answer_is_304_and_compressed_forms_agree(db: PgPool) {
     fill(&db, 30).await;
     let app = TestApp::new(db).await;
-    for path in
-        ["/plugins", "/plugins/plugin-00001", "/tags", "/plugins/plugin-00001/stats", "/plugins/plugin-00001/ratings"]
-    {
+    let of_one = ["", "/stats", "/ratings", "/owners"].map(|part| format!("/plugins/plugin-00001{part}"));
+    let of_all = ["/plugins", "/tags", "/stats", "/search/suggestions?q=pl"].map(str::to_owned);
+    for path in of_one.iter().chain(&of_all) {
         let first = app.anyone().get(path).await.expect(200);
         let request = app.anyone().request(reqwest::Method::GET, path).header("if-none-match", first.header("etag"));
         let again = Answer::of(request).await;
         assert_eq!((again.status(), again.bytes.len()), (304, 0), "{path}");
         assert!(first.header("cache-control").contains("public"), "{path}");
+        // What refuses even plain bytes gets them all the same; HEAD tells what GET would.
+        for accepted in ["identity;q=0", "gzip;q=0, *;q=0.0", "gzip", "br"] {
+            let ask = |method| Answer::of(app.anyone().request(method, path).header("accept-encoding", accepted));
+            let (get, head) =
+                (ask(reqwest::Method::GET).await.expect(200), ask(reqwest::Method::HEAD).await.expect(200));
+            for name in ["content-encoding", "content-length", "etag"] {
+                assert_eq!(get.header(name), head.header(name), "{path}, {accepted}: {name}");
+            }
+        }
     }
     for coding in ["gzip", "br", "zstd"] {
         let request = app.anyone().request(reqwest::Method::GET, "/plugins").header("accept-encoding", coding);

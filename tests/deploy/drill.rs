@@ -129,6 +129,14 @@ async fn a_backup_brings_everything_back(db: PgPool) {
         .unwrap();
     assert_eq!(tables, 1, "nothing was touched");
     fs::write(&file, &bytes).unwrap();
+    let dump = backup.join("database.dump");
+    let whole = fs::read(&dump).unwrap();
+    fs::write(&dump, &whole[..whole.len() * 97 / 100]).unwrap();
+    let (refused, said) = run(script(&stack, "restore").arg(&backup).arg("--yes")).await;
+    assert!(!refused.status.success() && said.contains("damaged"), "{said}");
+    let still: i64 = sqlx::query_scalar("select count(*) from of_a_newer_release").fetch_one(&stack.db).await.unwrap();
+    assert_eq!(still, 0, "the table is there");
+    fs::write(&dump, &whole).unwrap();
 
     succeeds(run(script(&stack, "restore").arg(&backup).arg("--yes")).await);
     store_fits_the_database(&stack).await;

@@ -67,7 +67,14 @@ async fn the_tour_goes_through_nginx(db: PgPool) {
     ada.post("/plugins/hello/ratings", json!({"rating": 5, "review": "好"})).await.expect(200);
     assert_eq!(anyone.get("/plugins/hello").await.expect(200).data()["rating"], 5.0);
     is_envelope(&anyone.get("/plugins/nothing").await, 404, "plugin_not_found");
-    is_envelope(&anyone.get("//metrics").await, 404, "not_found");
+    for metrics in ["//metrics", "//metrics/", "//metrics?x=1"] {
+        is_envelope(&anyone.get(metrics).await, 404, "not_found");
+    }
+    let long = format!("GET /api/v1/plugins?search={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(17_000));
+    for (request, status) in [(long.as_str(), 414), ("NONSENSE\r\n\r\n", 400)] {
+        let (head, body) = raw(&nginx, request).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && body["success"] == false, "{head} {body}");
+    }
 
     let download = anyone.get("/plugins/hello/download").await.expect(200);
     assert_eq!(download.bytes, archive);

@@ -41,7 +41,11 @@ impl Installation {
         })
         .await;
         let here = Self { folder: stack.path("project"), nginx, stack };
-        for (from, to) in [("scripts", "scripts"), ("tests/deploy/docker", "bin/docker")] {
+        for (from, to) in [
+            ("scripts", "scripts"),
+            ("docker-compose.yml", "docker-compose.yml"),
+            ("tests/deploy/docker", "bin/docker"),
+        ] {
             let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(from), here.folder.join(to));
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             let copied = Command::new("cp").arg("-r").args([&from, &to]).status().await.unwrap();
