@@ -16,7 +16,7 @@ use super::terms::encode;
 
 /// Memory to collect a few changed documents in.
 const SMALL_BUDGET: usize = 500_000;
-const REBUILD_BUDGET: usize = 40_000_000;
+const REBUILD_BUDGET: usize = 15_000_000;
 const REBUILD_THREADS: usize = 2;
 /// Documents taken apart in one go.
 const BATCH: usize = 256;
