@@ -1,0 +1,281 @@
+//! The arrays and tables that lists are read from.
+
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use semver::Version;
+use time::OffsetDateTime;
+
+use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity};
+use crate::{page::Page, plugins::model::Status};
+
+pub(super) type Slot = u32;
+pub(super) const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) slots: Vec<Option<Row>>,
+    pub(super) free: Vec<Slot>,
+    pub(super) by_id: HashMap<Arc<str>, Slot>,
+    /// By key; keys are given out one after the other, so few places stay empty.
+    pub(super) by_key: Vec<Slot>,
+    /// What searching asks of thousands of plugins, close together in memory.
+    pub(super) hot: Vec<Hot>,
+    /// Active plugins, by each of [`ORDERS`], as the sort's default direction shows them.
+    pub(super) orders: [Vec<Slot>; ORDERS.len()],
+    pub(super) deprecated: HashSet<Slot>,
+    pub(super) by_tag: HashMap<String, HashSet<Slot>>,
+    pub(super) by_author: HashMap<String, HashSet<Slot>>,
+}
+
+/// A plugin as far as ranking goes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Hot {
+    pub(super) popularity: f32,
+    pub(super) is_active: bool,
+}
+
+pub(super) const NO_SLOT: Slot = Slot::MAX;
+
+pub(super) struct Row {
+    pub(super) key: i64,
+    pub(super) id: Arc<str>,
+    /// Lower case, for sorting.
+    pub(super) name: Box<str>,
+    pub(super) author: Box<str>,
+    pub(super) status: Status,
+    pub(super) downloads: i64,
+    pub(super) rating: i32,
+    pub(super) rating_count: i64,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
+    pub(super) revision: i64,
+    pub(super) text_revision: i64,
+    pub(super) min_geektools_version: Option<Version>,
+    pub(super) tags: Box<[Box<str>]>,
+}
+
+impl From<Entry> for Row {
+    fn from(entry: Entry) -> Self {
+        Self {
+            key: entry.key,
+            id: entry.id.into(),
+            name: entry.name.to_lowercase().into(),
+            author: entry.author.to_lowercase().into(),
+            status: entry.status,
+            downloads: entry.downloads,
+            rating: entry.rating,
+            rating_count: entry.rating_count,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            revision: entry.revision,
+            text_revision: entry.text_revision,
+            min_geektools_version: entry.min_geektools_version,
+            tags: entry.tags.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+pub(super) fn bounds(len: usize, page: Page) -> (usize, usize) {
+    let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(len);
+    (start, start.saturating_add(page.limit as usize).min(len))
+}
+
+pub(super) fn slice(slots: &[Slot], reversed: bool, page: Page) -> (Vec<Slot>, u64) {
+    let len = slots.len();
+    let (start, end) = bounds(len, page);
+    let shown = if reversed {
+        slots[len - end..len - start].iter().rev().copied().collect()
+    } else {
+        slots[start..end].to_vec()
+    };
+    (shown, len as u64)
+}
+
+/// Puts the entries of one page into their places, leaving the others in any order.
+pub(super) fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn(&Slot, &Slot) -> Ordering) {
+    let len = slots.len();
+    let (start, end) = bounds(len, page);
+    let (start, end) = if reversed { (len - end, len - start) } else { (start, end) };
+    if start >= end {
+        return;
+    }
+    if end < len {
+        slots.select_nth_unstable_by(end, &compare);
+    }
+    if start > 0 {
+        slots[..end].select_nth_unstable_by(start, &compare);
+    }
+    slots[start..end].sort_unstable_by(&compare);
+}
+
+impl State {
+    pub(super) fn slot(&self, key: u64) -> Option<Slot> {
+        self.by_key.get(usize::try_from(key).ok()?).copied().filter(|slot| *slot != NO_SLOT)
+    }
+
+    /// What differs in the text of `fresh`.
+    pub(super) fn text_change(&self, fresh: &Self) -> TextChange {
+        let rows = |state: &Self| -> HashMap<i64, i64> {
+            state.slots.iter().flatten().map(|row| (row.key, row.text_revision)).collect()
+        };
+        let (before, after) = (rows(self), rows(fresh));
+        let differs = |row: &&Row| before.get(&row.key) != Some(&row.text_revision);
+        TextChange {
+            changed: fresh.slots.iter().flatten().filter(differs).map(|row| row.id.to_string()).collect(),
+            removed: before.into_keys().filter(|key| !after.contains_key(key)).collect(),
+        }
+    }
+
+    pub(super) fn sorted_page(&self, mut slots: Vec<Slot>, sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
+        let reversed = order != sort.default_order();
+        partial_sort(&mut slots, reversed, page, |a, b| self.compare(*a, *b, sort));
+        let (slots, total) = slice(&slots, reversed, page);
+        (self.listed(slots), total)
+    }
+
+    pub(super) fn row(&self, slot: Slot) -> Option<&Row> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn listed(&self, slots: Vec<Slot>) -> Vec<Listed> {
+        let listed = |row: &Row| Listed { id: row.id.clone(), revision: row.revision };
+        slots.into_iter().filter_map(|slot| self.row(slot).map(listed)).collect()
+    }
+
+    /// Better first; equal ones by id, so that pages never overlap.
+    pub(super) fn compare(&self, a: Slot, b: Slot, sort: Sort) -> Ordering {
+        let (Some(a), Some(b)) = (self.row(a), self.row(b)) else { return a.cmp(&b) };
+        let by_sort = match sort {
+            Sort::Downloads | Sort::Relevance => b.downloads.cmp(&a.downloads),
+            Sort::Rating => (b.rating, b.rating_count).cmp(&(a.rating, a.rating_count)),
+            Sort::UpdatedAt => b.updated_at.cmp(&a.updated_at),
+            Sort::CreatedAt => b.created_at.cmp(&a.created_at),
+            Sort::Name => a.name.cmp(&b.name),
+        };
+        by_sort.then_with(|| a.id.cmp(&b.id))
+    }
+
+    pub(super) fn sort(&mut self) {
+        for (i, sort) in ORDERS.iter().enumerate() {
+            let mut slots = std::mem::take(&mut self.orders[i]);
+            slots.sort_unstable_by(|a, b| self.compare(*a, *b, *sort));
+            self.orders[i] = slots;
+        }
+    }
+
+    pub(super) fn insert(&mut self, row: Row, in_place: bool) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.hot.push(Hot::default());
+            (self.slots.len() - 1) as Slot
+        });
+        self.by_id.insert(row.id.clone(), slot);
+        let place = usize::try_from(row.key).unwrap_or_default();
+        if place >= self.by_key.len() {
+            self.by_key.resize(place + 1, NO_SLOT);
+        }
+        self.by_key[place] = slot;
+        self.hot[slot as usize] = Hot {
+            popularity: popularity(row.downloads, row.rating, row.rating_count),
+            is_active: row.status == Status::Active,
+        };
+        for tag in &row.tags {
+            self.by_tag.entry(tag.to_lowercase()).or_default().insert(slot);
+        }
+        self.by_author.entry(row.author.to_string()).or_default().insert(slot);
+        let status = row.status;
+        self.slots[slot as usize] = Some(row);
+        if status == Status::Deprecated {
+            self.deprecated.insert(slot);
+            return;
+        }
+        for (i, sort) in ORDERS.iter().enumerate() {
+            let mut order = std::mem::take(&mut self.orders[i]);
+            let at = if in_place {
+                order.partition_point(|other| self.compare(*other, slot, *sort).is_lt())
+            } else {
+                order.len()
+            };
+            order.insert(at, slot);
+            self.orders[i] = order;
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: &str, in_place: bool) -> Option<Row> {
+        let slot = self.by_id.remove(id)?;
+        if !self.deprecated.remove(&slot) && in_place {
+            for (i, sort) in ORDERS.iter().enumerate() {
+                let mut order = std::mem::take(&mut self.orders[i]);
+                let at = order.partition_point(|other| self.compare(*other, slot, *sort).is_lt());
+                if order.get(at) == Some(&slot) {
+                    order.remove(at);
+                }
+                self.orders[i] = order;
+            }
+        }
+        let row = self.slots[slot as usize].take()?;
+        self.by_key[usize::try_from(row.key).unwrap_or_default()] = NO_SLOT;
+        let tags = row.tags.iter().map(|tag| tag.to_lowercase()).collect::<Vec<_>>();
+        for (map, keys) in [(&mut self.by_tag, tags), (&mut self.by_author, vec![row.author.to_string()])] {
+            for key in keys {
+                if let Some(slots) = map.get_mut(&key) {
+                    slots.remove(&slot);
+                    if slots.is_empty() {
+                        map.remove(&key);
+                    }
+                }
+            }
+        }
+        self.free.push(slot);
+        Some(row)
+    }
+
+    /// The ready-made order, when the filter asks for nothing but active plugins.
+    pub(super) fn whole_order(&self, filter: &Filter, sort: Sort) -> Option<&[Slot]> {
+        let index = ORDERS.iter().position(|known| *known == sort)?;
+        filter.is_plain().then(|| self.orders[index].as_slice())
+    }
+
+    /// The smallest known set that holds everything that can fit.
+    pub(super) fn candidates<'a>(&'a self, filter: &Filter) -> Box<dyn Iterator<Item = Slot> + 'a> {
+        if let Some(author) = &filter.author {
+            return Box::new(self.by_author.get(&author.to_lowercase()).into_iter().flatten().copied());
+        }
+        if !filter.tags.is_empty() {
+            let mut sets: Vec<_> = filter.tags.iter().filter_map(|tag| self.by_tag.get(&tag.to_lowercase())).collect();
+            if filter.all_tags || sets.len() <= 1 {
+                let smallest = sets.into_iter().min_by_key(|set| set.len());
+                return Box::new(smallest.into_iter().flatten().copied());
+            }
+            sets.dedup_by(|a, b| std::ptr::eq(*a, *b));
+            let slots: HashSet<Slot> = sets.into_iter().flatten().copied().collect();
+            return Box::new(slots.into_iter());
+        }
+        let active = self.orders[0].iter().copied();
+        match filter.status {
+            StatusFilter::Active => Box::new(active),
+            StatusFilter::Deprecated => Box::new(self.deprecated.iter().copied()),
+            StatusFilter::Any => Box::new(active.chain(self.deprecated.iter().copied())),
+        }
+    }
+
+    pub(super) fn fits(&self, slot: Slot, filter: &Filter) -> bool {
+        let Some(row) = self.row(slot) else { return false };
+        let has = |tag: &String| row.tags.iter().any(|own| own.to_lowercase() == tag.to_lowercase());
+        let status = match filter.status {
+            StatusFilter::Active => row.status == Status::Active,
+            StatusFilter::Deprecated => row.status == Status::Deprecated,
+            StatusFilter::Any => true,
+        };
+        status
+            && (filter.tags.is_empty()
+                || if filter.all_tags { filter.tags.iter().all(has) } else { filter.tags.iter().any(has) })
+            && filter.author.as_ref().is_none_or(|author| *row.author == *author.to_lowercase())
+            && filter.min_rating.is_none_or(|least| f64::from(row.rating) >= least * 100.0 - 1e-6)
+            && filter.runs_on.as_ref().is_none_or(|on| row.min_geektools_version.as_ref().is_none_or(|min| min <= on))
+    }
+}
