@@ -8,7 +8,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
+use opentelemetry::{
+    propagation::TextMapPropagator,
+    trace::{TraceContextExt, TracerProvider},
+};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_otlp::{OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, SpanExporter};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
@@ -62,7 +65,6 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let span = info_span!(
         target: TARGET,
         "request",
-        otel.name = Empty,
         otel.kind = "server",
         otel.status_code = Empty,
         http.request.method = %request.method(),
@@ -76,7 +78,8 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).instrument(span.clone()).await;
     let route = route.get().map_or("unknown", MatchedPath::as_str);
-    span.record("otel.name", format!("{method} {route}"));
+    // Known only now, when the span has long begun.
+    span.context().span().update_name(format!("{method} {route}"));
     span.record("http.route", route);
     complete(&span, &response);
     response
