@@ -13,22 +13,22 @@ use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popula
 use crate::{page::Page, plugins::model::Status};
 
 pub(super) type Slot = u32;
-pub(super) const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) slots: Vec<Option<Row>>,
-    pub(super) free: Vec<Slot>,
+    slots: Vec<Option<Row>>,
+    free: Vec<Slot>,
     pub(super) by_id: HashMap<Arc<str>, Slot>,
     /// By key; keys are given out one after the other, so few places stay empty.
-    pub(super) by_key: Vec<Slot>,
+    by_key: Vec<Slot>,
     /// What searching asks of thousands of plugins, close together in memory.
     pub(super) hot: Vec<Hot>,
     /// Active plugins, by each of [`ORDERS`], as the sort's default direction shows them.
     pub(super) orders: [Vec<Slot>; ORDERS.len()],
-    pub(super) deprecated: HashSet<Slot>,
+    deprecated: HashSet<Slot>,
     pub(super) by_tag: HashMap<String, HashSet<Slot>>,
-    pub(super) by_author: HashMap<String, HashSet<Slot>>,
+    by_author: HashMap<String, HashSet<Slot>>,
 }
 
 /// A plugin as far as ranking goes.
@@ -38,7 +38,7 @@ pub(super) struct Hot {
     pub(super) is_active: bool,
 }
 
-pub(super) const NO_SLOT: Slot = Slot::MAX;
+const NO_SLOT: Slot = Slot::MAX;
 
 pub(super) struct Row {
     pub(super) key: i64,
@@ -79,7 +79,7 @@ impl From<Entry> for Row {
     }
 }
 
-pub(super) fn bounds(len: usize, page: Page) -> (usize, usize) {
+fn bounds(len: usize, page: Page) -> (usize, usize) {
     let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(len);
     (start, start.saturating_add(page.limit as usize).min(len))
 }
@@ -96,7 +96,7 @@ pub(super) fn slice(slots: &[Slot], reversed: bool, page: Page) -> (Vec<Slot>, u
 }
 
 /// Puts the entries of one page into their places, leaving the others in any order.
-pub(super) fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn(&Slot, &Slot) -> Ordering) {
+fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn(&Slot, &Slot) -> Ordering) {
     let len = slots.len();
     let (start, end) = bounds(len, page);
     let (start, end) = if reversed { (len - end, len - start) } else { (start, end) };
@@ -147,7 +147,7 @@ impl State {
     }
 
     /// Better first; equal ones by id, so that pages never overlap.
-    pub(super) fn compare(&self, a: Slot, b: Slot, sort: Sort) -> Ordering {
+    fn compare(&self, a: Slot, b: Slot, sort: Sort) -> Ordering {
         let (Some(a), Some(b)) = (self.row(a), self.row(b)) else { return a.cmp(&b) };
         let by_sort = match sort {
             Sort::Downloads | Sort::Relevance => b.downloads.cmp(&a.downloads),
