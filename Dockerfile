@@ -13,9 +13,10 @@ ARG FEATURES=
 # What the allocator is built with.
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 
-# Dependencies take minutes and change seldom: this layer is kept until the lock file changes.
+# Dependencies and the crates without a server take minutes and change seldom: this layer is kept until they do.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
+COPY crates crates
 RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs && \
     cargo build --profile dist --locked --features "$FEATURES" --lib --bins && \
     rm -rf src

@@ -3,7 +3,7 @@
 //! Words are drawn as languages draw them (the n-th most frequent one with probability 1/n): first
 //! those that such plugins are made of, then ever rarer invented ones.
 
-use marketplace::search::engine::Document;
+use search_engine::Document;
 
 const CHINESE: &str = "备份 监控 日志 清理 安装 部署 数据库 服务器 网络 系统 磁盘 证书 端口 镜像 换源 容器 集群 文件 管理 配置 \
     一键 自动 批量 定时 同步 加密 压缩 转换 下载 视频 图片 代理 安全 防火墙 密码 用户 进程 内存 性能 优化 分析 检查 查询 \

@@ -12,12 +12,12 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
-use super::engine::{Document, Index, Learned, Opened, Suggestions};
 use crate::{
     changes::Change,
     plugins::{self, Text, TextChange},
     state::App,
 };
+use search_engine::{Document, Index, Learned, Opened, Suggestions};
 
 /// Revisions are taken before their transactions commit, so the newest ones read may not be the last
 /// to appear below: after a restart this many are read once more.

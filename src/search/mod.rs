@@ -3,7 +3,6 @@
 //! PostgreSQL stays the only truth: the index follows the change feed, catches up after a restart,
 //! and is made anew when it does not fit the database.
 
-pub mod engine;
 mod follow;
 mod list;
 mod suggestions;

@@ -6,10 +6,8 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use marketplace::{
-    plugins::popularity,
-    search::engine::{Document, Index},
-};
+use marketplace::plugins::popularity;
+use search_engine::{Document, Index};
 
 /// A plugin of a set.
 #[derive(Deserialize)]
