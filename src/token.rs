@@ -3,8 +3,15 @@
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use anyhow::Context;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation,
+    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
+    decode, encode,
+    errors::{ErrorKind, new_error},
+    signature,
+};
 use rand::RngExt;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -47,6 +54,8 @@ pub struct Signer {
 impl Signer {
     /// A signer over a secret.
     pub fn new(secret: &[u8]) -> Self {
+        // The second and later signers of a process find it installed.
+        PROVIDER.install_default().ok();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         validation.set_required_spec_claims(&["exp", "sub"]);
@@ -68,6 +77,50 @@ impl Signer {
     pub fn verify(&self, token: &str, usage: Use) -> Option<Claims> {
         let claims = decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         (claims.usage == usage).then_some(claims)
+    }
+}
+
+/// What signs and checks for `jsonwebtoken`: HS256 with ring, which TLS uses already. The crate's own back ends would link
+/// RSA and elliptic curves, which nothing here needs.
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(algorithm, key.family(), key.as_bytes())?)),
+    verifier_factory: |algorithm, key| Ok(Box::new(Hs256::new(algorithm, key.family(), key.try_get_as_bytes()?)?)),
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+/// HMAC with SHA-256 (RFC 7518, 3.2).
+struct Hs256(hmac::Key);
+
+impl Hs256 {
+    fn new(algorithm: &Algorithm, family: AlgorithmFamily, secret: &[u8]) -> jsonwebtoken::errors::Result<Self> {
+        if *algorithm != Algorithm::HS256 || family != AlgorithmFamily::Hmac {
+            return Err(new_error(ErrorKind::UnsupportedAlgorithm));
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+    }
+}
+
+impl signature::Signer<Vec<u8>> for Hs256 {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
+    }
+}
+
+impl signature::Verifier<Vec<u8>> for Hs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtSigner for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+impl JwtVerifier for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
     }
 }
 
@@ -109,6 +162,24 @@ mod tests {
         assert!(signer.verify(&token, Use::Refresh).is_some());
         assert!(signer.verify(&token, Use::Access).is_none());
         assert!(Signer::new(b"another secret another secret 123").verify(&token, Use::Refresh).is_none());
+    }
+
+    #[test]
+    fn tokens_are_what_other_programs_sign_and_read() {
+        // HMAC-SHA-256 of the example in RFC 7515, A.1.
+        let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        let key = DecodingKey::from_base64_secret(&format!("{}==", key.replace('-', "+").replace('_', "/")));
+        PROVIDER.install_default().ok();
+        let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let key = key.expect("the example's key");
+        let verify = |signature, message: &str| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key, Algorithm::HS256).expect("HS256")
+        };
+        assert!(verify(signature, message));
+        assert!(!verify(signature, &format!("{message}x")));
+        assert!(jsonwebtoken::crypto::verify(signature, b"", &key, Algorithm::HS512).is_err());
     }
 
     #[test]
