@@ -1,5 +1,7 @@
 //! Every address, and what all of them pass through. Read from top to bottom.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
@@ -15,7 +17,7 @@ use tower_http::{
         CompressionLayer,
         predicate::{NotForContentType, Predicate, SizeAbove},
     },
-    cors::{AllowOrigin, Any, CorsLayer},
+    cors::{AllowHeaders, AllowOrigin, Any, CorsLayer},
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -30,6 +32,9 @@ use crate::{
     state::AppState,
     web,
 };
+
+/// How long a browser need not ask again; Chromium keeps an answer for two hours at most.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// All domains below the base of the API.
 fn api() -> OpenApiRouter<AppState> {
@@ -91,7 +96,9 @@ fn cors(app: &AppState) -> CorsLayer {
         false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
     };
     // Bearer tokens only, so no credentials are allowed for anyone.
-    CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(Any)
+    let layer = CorsLayer::new().allow_origin(allowed).allow_methods(Any).expose_headers(Any).max_age(PREFLIGHT_AGE);
+    // By the Fetch standard `*` does not cover `Authorization`: what is asked for is what is allowed.
+    layer.allow_headers(AllowHeaders::mirror_request())
 }
 
 /// All metrics as Prometheus reads them.

@@ -186,10 +186,14 @@ async fn browsers_from_anywhere_may_call_without_cookies(db: PgPool) {
             .request(Method::OPTIONS, path)
             .header("origin", "https://evil.example")
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization")
+            .header("access-control-request-headers", "authorization,content-type")
     };
     let answer = Answer::of(preflight(&app, "/plugins")).await.expect(200);
     assert_eq!(answer.header("access-control-allow-origin"), "*");
+    // By the Fetch standard `*` does not stand for `Authorization`: it must be named.
+    assert_eq!(answer.header("access-control-allow-headers"), "authorization,content-type");
+    assert_eq!(answer.header("access-control-allow-methods"), "*");
+    assert_eq!(answer.header("access-control-max-age"), "7200");
     assert_eq!(answer.header("access-control-allow-credentials"), "");
 
     let refused = app.anyone().request(Method::GET, "/nowhere").header("origin", "https://evil.example");
