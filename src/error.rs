@@ -3,7 +3,7 @@
 //! `IntoResponse` only attaches a [`Refusal`] to an empty response: the language and the request id
 //! belong to the request, so [`envelope`] writes the body where both are known.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use axum::{
     body::Body,
@@ -84,6 +84,14 @@ impl Error {
             refusal.details = details;
         }
         error
+    }
+
+    /// The same refusal in words that say more than its code does.
+    pub fn saying(mut self, zh: &str, en: &str) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.text = Text::new(zh, en);
+        }
+        self
     }
 
     /// Adds a header to the answer.
@@ -212,7 +220,7 @@ impl IntoResponse for Error {
         if refusal.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(std::sync::Arc::new(refusal));
+        response.extensions_mut().insert(Arc::new(refusal));
         response
     }
 }
@@ -244,12 +252,33 @@ pub struct Detail {
     message: String,
 }
 
+/// The refusal for a failure that a library answered by itself, with plain text or nothing.
+fn of_library(response: &Response) -> Option<Arc<Refusal>> {
+    let status = response.status();
+    let media = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if !(status.is_client_error() || status.is_server_error())
+        || media.is_some_and(|media| !media.starts_with(b"text/plain"))
+    {
+        return None;
+    }
+    let refusal = match status {
+        StatusCode::NOT_FOUND => Refusal::of(&codes::NOT_FOUND),
+        StatusCode::METHOD_NOT_ALLOWED => Refusal::of(&codes::METHOD_NOT_ALLOWED),
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::of(&codes::BODY_TOO_LARGE),
+        _ if status.is_client_error() => Refusal::of(&codes::INVALID_INPUT),
+        _ => Error::Internal(anyhow::anyhow!("a library answered {status}")).refusal(),
+    };
+    Some(Arc::new(Refusal { status, ..refusal }))
+}
+
 /// Writes the envelope of a failure into `response`, when it is one; others pass untouched.
 pub fn envelope(mut response: Response, lang: Lang, request_id: &str) -> Response {
     // It stays attached: the website shows the same refusal as a page.
-    let Some(refusal) = response.extensions().get::<std::sync::Arc<Refusal>>().cloned() else {
+    let attached = response.extensions().get::<Arc<Refusal>>().cloned();
+    let Some(refusal) = attached.or_else(|| of_library(&response)) else {
         return response;
     };
+    response.extensions_mut().insert(refusal.clone());
     let detail = |fault: &Fault| Detail { field: fault.field.clone(), message: fault.text.in_lang(lang).to_owned() };
     let body = FailureBody {
         success: false,

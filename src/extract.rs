@@ -14,12 +14,15 @@ use serde_json::{Map, Value};
 use crate::{
     body::Stalled,
     codes,
-    error::{Error, Fault, Result},
+    error::{Error, Fault, OrRefuse, Result},
     i18n::Text,
 };
 
 /// The most bytes of a JSON body.
 pub const MAX_JSON: usize = 256 * 1024;
+
+/// The most parameters of a query string or form.
+const MOST_PARAMETERS: usize = 100;
 
 /// A JSON body read into `T`.
 pub struct Body<T>(pub T);
@@ -88,6 +91,14 @@ impl Fields {
     /// Whether the field is there at all, be it null.
     pub fn has(&self, field: &str) -> bool {
         self.map.contains_key(field)
+    }
+
+    /// Notes a fault of the first field when none of them holds anything: there is nothing to do.
+    pub fn require_any(&mut self, fields: &[&str]) {
+        if fields.iter().all(|field| self.map.get(*field).is_none_or(Value::is_null)) {
+            let (zh, en) = (fields.join("、"), fields.join(", "));
+            self.fault(fields[0], format!("至少填写一项：{zh}"), format!("give at least one of: {en}"));
+        }
     }
 
     /// A required text.
@@ -301,8 +312,12 @@ impl Params {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((decode(name)?, decode(value)?))
         };
-        let pairs: Option<Vec<_>> = query.split('&').filter(|p| !p.is_empty()).map(pair).collect();
-        let pairs = pairs.filter(|pairs| pairs.len() <= 100).ok_or_else(|| Error::new(&codes::INVALID_QUERY))?;
+        let pairs = query.split('&').filter(|p| !p.is_empty());
+        if pairs.clone().nth(MOST_PARAMETERS).is_some() {
+            return Err(Error::with(&codes::TOO_MANY_PARAMETERS, &[&MOST_PARAMETERS.to_string()]));
+        }
+        let pairs: Option<Vec<_>> = pairs.map(pair).collect();
+        let pairs = pairs.or_refuse(&codes::INVALID_QUERY)?;
         Ok(Self { pairs, faults: Vec::new() })
     }
 

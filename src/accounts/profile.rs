@@ -11,8 +11,8 @@ use super::{
     user::SessionUser,
 };
 use crate::{
-    codes,
-    envelope::{Nothing, Success},
+    audit, codes,
+    envelope::Success,
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
@@ -70,6 +70,7 @@ impl FromFields for ProfileChange {
         if let Some(email) = &email {
             check_email(fields, email);
         }
+        fields.require_any(&["display_name", "email"]);
         Self { display_name, email }
     }
 }
@@ -104,33 +105,54 @@ pub struct PasswordChange {
     old_password: String,
     #[schema(format = Password, min_length = 8, max_length = 128)]
     new_password: String,
+    /// Whether to end all API tokens too, as after a theft; they go on working otherwise.
+    #[schema(required = false, default = false)]
+    revoke_tokens: bool,
 }
 
 impl FromFields for PasswordChange {
     fn from_fields(fields: &mut Fields) -> Self {
-        Self { old_password: fields.text("old_password"), new_password: read_password(fields, "new_password") }
+        Self {
+            old_password: fields.text("old_password"),
+            new_password: read_password(fields, "new_password"),
+            revoke_tokens: fields.optional_bool("revoke_tokens").unwrap_or_default(),
+        }
     }
 }
 
-/// Changes one's own password and ends all other sessions.
+/// What still signs in after a change of the password, beside this session.
+#[derive(Serialize, ToSchema)]
+pub struct PasswordChanged {
+    /// API tokens that still work.
+    pub remaining_tokens: i64,
+}
+
+/// Changes one's own password and ends all other sessions, on request all API tokens too.
 #[utoipa::path(post, path = "/auth/password", tag = "accounts", request_body = PasswordChange, security(("bearer" = [])), responses(
-    (status = 200, body = Success<Nothing>),
+    (status = 200, body = Success<PasswordChanged>),
 ))]
 pub async fn change_password(
     State(app): State<AppState>,
     lang: Lang,
     user: SessionUser,
     Body(change): Body<PasswordChange>,
-) -> Result<Json<Success<Nothing>>> {
-    set_password(&app, &user, change).await?;
-    Ok(Success::saying(Nothing {}, lang.pick("密码已修改", "Password changed")))
+) -> Result<Json<Success<PasswordChanged>>> {
+    let changed = set_password(&app, &user, change).await?;
+    let message = match changed.remaining_tokens {
+        0 => lang.pick("密码已修改".to_owned(), "Password changed".to_owned()),
+        n => lang.pick(
+            format!("密码已修改，仍有 {n} 个 API 令牌有效"),
+            format!("Password changed; API tokens that still work: {n}"),
+        ),
+    };
+    Ok(Success::saying(changed, message))
 }
 
-/// Sets a new password when the old one is right, and ends all sessions but this.
+/// Sets a new password when the old one is right, and ends all sessions but this, and all API tokens when asked to.
 ///
 /// # Errors
 /// 403 when the old password is wrong.
-pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<()> {
+pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<PasswordChanged> {
     let user = &by.user;
     let account = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     let go = app.passwords.wait().await?;
@@ -140,5 +162,12 @@ pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
     let hash = app.passwords.hash(change.new_password).await?;
-    queries::change_password(&app.db, user.id, &hash, by.session).await
+    let mut tx = app.db.begin().await?;
+    queries::change_password(&mut *tx, user.id, &hash, by.session).await?;
+    if change.revoke_tokens && queries::delete_api_tokens(&mut *tx, user.id).await? > 0 {
+        audit::record(&mut tx, &user.username, "token.revoke_all", &format!("user:{}", user.id), None).await?;
+    }
+    let remaining_tokens = queries::count_live_api_tokens(&mut *tx, user.id).await?;
+    tx.commit().await?;
+    Ok(PasswordChanged { remaining_tokens })
 }

@@ -151,6 +151,18 @@ pub async fn change_password(db: impl PgExecutor<'_>, id: i64, hash: &str, keep:
     Ok(())
 }
 
+/// Ends all API tokens of a user and returns how many there were.
+pub async fn delete_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<u64> {
+    Ok(query!("delete from api_tokens where user_id = $1", user).execute(db).await?.rows_affected())
+}
+
+/// API tokens of a user that still work.
+pub async fn count_live_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<i64> {
+    let live =
+        query_scalar!(r#"select count(*) as "n!" from api_tokens where user_id = $1 and expires_at > now()"#, user);
+    Ok(live.fetch_one(db).await?)
+}
+
 /// Sets the role; false when there is no such user.
 ///
 /// # Errors
@@ -160,14 +172,23 @@ pub async fn set_role(db: impl PgExecutor<'_>, id: i64, role: &str) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-/// Enables or disables an account; false when there is no such user.
+/// Enables or disables an account; false when there is no such user. Either way its sessions and API tokens end, so that
+/// enabling it revives nothing of what it was disabled for, nor what was begun in the same moment.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Result<bool> {
-    let done =
-        query!("update users set is_active = $2, updated_at = now() where id = $1", id, is_active).execute(db).await?;
-    Ok(done.rows_affected() == 1)
+    let is_known = query_scalar!(
+        r#"with changed as (
+               update users set is_active = $2, updated_at = now() where id = $1 and is_active <> $2 returning id),
+           ended as (
+               update sessions set ended_at = now() where user_id = (select id from changed) and ended_at is null),
+           revoked as (delete from api_tokens where user_id = (select id from changed))
+           select exists (select from users where id = $1) as "is_known!""#,
+        id,
+        is_active
+    );
+    Ok(is_known.fetch_one(db).await?)
 }
 
 pub async fn insert_session(

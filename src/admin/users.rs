@@ -10,7 +10,7 @@ use crate::{
     accounts::{self, Admin, CurrentUser, UserRow},
     audit, codes,
     envelope::{Nothing, Success},
-    error::{Error, Result},
+    error::{Error, OrRefuse, Result},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
     i18n::Lang,
     page::{Page, Pagination},
@@ -98,14 +98,13 @@ impl FromFields for UserChange {
     fn from_fields(fields: &mut Fields) -> Self {
         let role = fields.optional_choice::<Role>("role").map(|Role(name)| name);
         let is_active = fields.optional_bool("is_active");
-        if !fields.has("role") && !fields.has("is_active") {
-            fields.fault("role", "role 与 is_active 至少填一项", "give role or is_active");
-        }
+        fields.require_any(&["role", "is_active"]);
         Self { role, is_active, reason: read_optional_reason(fields) }
     }
 }
 
-/// Changes a user's role, or disables the account: it is refused with its next request.
+/// Changes a user's role, or disables the account: it is refused with its next request, and enabled again it has neither
+/// sessions nor API tokens.
 #[utoipa::path(patch, path = "/admin/users/{id}", tag = "admin", params(("id" = i64, Path)), request_body = UserChange,
     security(("bearer" = [])),
     responses((status = 200, body = Success<Nothing>)))]
@@ -130,18 +129,14 @@ pub async fn change_user(app: &App, admin: &CurrentUser, id: i64, change: UserCh
     }
     let (target, reason) = (format!("user:{id}"), change.reason.as_deref());
     let mut tx = app.db.begin().await?;
-    let mut is_known = true;
     if let Some(role) = change.role {
-        is_known &= accounts::set_role(&mut *tx, id, role).await?;
+        accounts::set_role(&mut *tx, id, role).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
         audit::record(&mut tx, &admin.username, &format!("user.role.{role}"), &target, reason).await?;
     }
     if let Some(is_active) = change.is_active {
-        is_known &= accounts::set_active(&mut *tx, id, is_active).await?;
+        accounts::set_active(&mut *tx, id, is_active).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
         let action = if is_active { "user.enable" } else { "user.disable" };
         audit::record(&mut tx, &admin.username, action, &target, reason).await?;
-    }
-    if !is_known {
-        return Err(Error::new(&codes::USER_NOT_FOUND));
     }
     tx.commit().await?;
     Ok(())

@@ -44,12 +44,12 @@ codes! {
         "这不是插件包的问题，请稍后重试。", "The package is not to blame; try again later.";
     }
     PACKAGE_TOO_LARGE: "package_too_large" {
-        "插件包超过 100 MiB", "the package is larger than 100 MiB";
-        "删除不需要的文件，或拆分成多个插件。", "Remove files that are not needed, or split the plugin.";
+        "文件过大", "the package is larger than 100 MiB";
+        "插件包最大 100 MiB：删除不需要的文件，或拆分成多个插件。", "Remove files that are not needed, or split the plugin.";
     }
     NOT_GZIP: "not_gzip" {
-        "文件不是 gzip 压缩包", "the file is not gzip-compressed";
-        "用 tar -czf plugin.tar.gz info.json scripts 打包；只改扩展名是不够的。", "Pack it with tar -czf plugin.tar.gz info.json scripts; renaming another format is not enough.";
+        "无效的文件类型", "the file is not gzip-compressed";
+        "文件不是 gzip 压缩包：用 tar -czf plugin.tar.gz info.json scripts 打包；只改扩展名是不够的。", "Pack it with tar -czf plugin.tar.gz info.json scripts; renaming another format is not enough.";
     }
     NOT_TAR: "not_tar" {
         "gzip 里面不是 tar 归档", "there is no tar archive inside the gzip file";
@@ -148,7 +148,7 @@ codes! {
         "转换成 UTF-8 或从包中删除；在 macOS 上用 COPYFILE_DISABLE=1 tar -czf 打包，避免产生 ._ 文件。", "Convert it to UTF-8 or remove it; on macOS pack with COPYFILE_DISABLE=1 tar -czf, which leaves out ._ files.";
     }
     MANIFEST_MISSING: "manifest_missing" {
-        "包的根目录没有 info.json", "there is no info.json at the root of the package";
+        "插件包缺少 info.json 文件", "there is no info.json at the root of the package";
         "打包文件夹的内容而不是文件夹本身：cd 插件文件夹 && tar -czf ../plugin.tar.gz info.json scripts。", "Pack the content of the folder, not the folder: cd into it, then tar -czf ../plugin.tar.gz info.json scripts.";
     }
     MANIFEST_DUPLICATE: "manifest_duplicate" {
@@ -172,7 +172,7 @@ codes! {
         "只保留其中一个。", "Keep one of them.";
     }
     INVALID_MANIFEST: "invalid_manifest" {
-        "info.json 的内容不符合要求", "info.json breaks a rule";
+        "插件信息验证失败", "info.json breaks a rule";
         "按照每个字段的说明修改。", "Change each field as its message says.";
     }
     INVALID_ID: "invalid_id" {

@@ -168,8 +168,8 @@ fn is_web_address(url: &str) -> bool {
 
 /// Notes that a field holds another kind of value than it should.
 pub(super) fn wrong_kind(field: &str, found: &Json, expected: (&str, &str), faults: &mut Faults) {
-    let (zh, en) = found.kind();
-    faults.invalid(field, format!("应为{}，而不是{zh}", expected.0), format!("must be {}, not {en}", expected.1));
+    let (zh, en) = found.not_this();
+    faults.invalid(field, format!("应为{}，{zh}", expected.0), format!("must be {}, {en}", expected.1));
 }
 
 fn given<'a>(root: &'a Object, key: &str) -> Option<&'a Json> {

@@ -26,15 +26,15 @@ pub(super) enum Json {
 pub(super) type Object = BTreeMap<String, Json>;
 
 impl Json {
-    /// What the value is, in Chinese and English.
-    pub(super) fn kind(&self) -> (&'static str, &'static str) {
+    /// The end of a message about a value of the wrong kind, in Chinese and English.
+    pub(super) fn not_this(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Null => ("null", "null"),
-            Self::Bool(_) => ("布尔值", "a boolean"),
-            Self::Number => ("数字", "a number"),
-            Self::Text(_) => ("字符串", "a string"),
-            Self::List(_) => ("数组", "a list"),
-            Self::Object(_) => ("对象", "an object"),
+            Self::Null => ("而不是 null", "not null"),
+            Self::Bool(_) => ("而不是布尔值", "not a boolean"),
+            Self::Number => ("而不是数字", "not a number"),
+            Self::Text(_) => ("而不是字符串", "not a string"),
+            Self::List(_) => ("而不是数组", "not a list"),
+            Self::Object(_) => ("而不是对象", "not an object"),
         }
     }
 }
@@ -57,11 +57,8 @@ pub(super) fn parse_object(bytes: &[u8]) -> Result<Object, Fault> {
     match parsed {
         Ok(Json::Object(object)) => Ok(object),
         Ok(other) => {
-            let (zh, en) = other.kind();
-            Err(malformed(
-                format!("info.json 应当是一个对象，而不是{zh}"),
-                format!("info.json must be an object, not {en}"),
-            ))
+            let (zh, en) = other.not_this();
+            Err(malformed(format!("info.json 应当是一个对象，{zh}"), format!("info.json must be an object, {en}")))
         }
         Err(error) => Err(state.fault(&error)),
     }

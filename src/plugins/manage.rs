@@ -17,7 +17,7 @@ use crate::{
     audit, cache, codes,
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
-    extract::{Body, Fields, FromFields, Path},
+    extract::{Body, Choice, Fields, FromFields, Path},
     i18n::Lang,
     package::text,
     ready::Ready,
@@ -145,18 +145,18 @@ pub struct StatusChange {
     replacement: Option<String>,
 }
 
+/// What owners may set; only administrators ban.
+#[derive(Clone, Copy)]
+struct OwnStatus(Status);
+
+impl Choice for OwnStatus {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("active", Self(Status::Active)), ("deprecated", Self(Status::Deprecated))];
+}
+
 impl FromFields for StatusChange {
     fn from_fields(fields: &mut Fields) -> Self {
-        let status = match fields.text("status").as_str() {
-            "active" => Status::Active,
-            "deprecated" => Status::Deprecated,
-            other => {
-                if !other.is_empty() || fields.has("status") {
-                    fields.fault("status", "应为 active 或 deprecated", "must be active or deprecated");
-                }
-                Status::Active
-            }
-        };
+        let OwnStatus(status) = fields.choice("status", OwnStatus(Status::Active));
         let message = fields.optional_text("message");
         if let Some(fault) = message.as_ref().and_then(|message| text::block_fault(message, 1000)) {
             fields.fault("message", fault.zh(), fault.en());

@@ -137,7 +137,9 @@ pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
                 return Err(Error::new(&codes::FILE_TYPE));
             }
         }
-        _ => return Err(Error::new(&codes::FILE_MISSING)),
+        // What a browser sends for a form in which nothing was chosen.
+        Some(_) => return Err(Error::new(&codes::FILE_MISSING).saying("未选择文件", "No file was chosen")),
+        None => return Err(Error::new(&codes::FILE_MISSING)),
     }
     app.storage.receive(MAX_COMPRESSED, field.map(|chunk| chunk.map_err(broken))).await
 }

@@ -1,10 +1,7 @@
 //! One's own account: profile, password, sessions.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use uuid::Uuid;
 
 use super::{
@@ -49,7 +46,7 @@ async fn show(app: &App, member: Member, profile: Option<Filled>, password: Fill
 /// Changes profile or password, or ends a session.
 pub(super) async fn change(State(app): State<AppState>, member: Member, form: Form) -> Result<Response> {
     let error = match change_read(&app, &member.session, &form).await {
-        Ok(code) => return Ok(done("/account", code).into_response()),
+        Ok(code) => return Ok(done("/account", code)),
         Err(error) => error,
     };
     let refused = form.refused(error)?;
@@ -66,8 +63,8 @@ async fn change_read(app: &App, by: &SessionUser, form: &Form) -> Result<&'stati
             Ok("saved")
         }
         "password" => {
-            accounts::set_password(app, by, form.read::<PasswordChange>()?).await?;
-            Ok("password")
+            let changed = accounts::set_password(app, by, form.read::<PasswordChange>()?).await?;
+            Ok(if changed.remaining_tokens == 0 { "password" } else { "password_not_tokens" })
         }
         "session" => {
             let session = form.get("session").parse().map_err(|_| Error::new(&codes::NOT_FOUND))?;

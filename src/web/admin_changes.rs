@@ -1,9 +1,6 @@
 //! What administrators change: users, plugins, reviews. Refusals are shown as a page of their own.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     form::{Form, done},
@@ -21,7 +18,7 @@ use crate::{
 pub(super) async fn change_user(State(app): State<AppState>, Boss { admin, .. }: Boss, form: Form) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::USER_NOT_FOUND))?;
     admin::change_user(&app, &admin, id, form.read::<UserChange>()?).await?;
-    Ok(done("/admin/users", "saved").into_response())
+    Ok(done("/admin/users", "saved"))
 }
 
 /// Changes a plugin's state, or deletes it.
@@ -34,11 +31,11 @@ pub(super) async fn change_plugin(
     if form.get("status") == "deleted" {
         let reason = Some(form.get("reason")).filter(|reason| !reason.is_empty());
         plugins::delete(&app, &admin, id, reason).await?;
-        return Ok(done("/admin/plugins", "deleted").into_response());
+        return Ok(done("/admin/plugins", "deleted"));
     }
     let change = form.read::<PluginChange>()?;
     plugins::set_status(&app, &admin, id, change.status, &change.reason).await?;
-    Ok(done("/admin/plugins", "saved").into_response())
+    Ok(done("/admin/plugins", "saved"))
 }
 
 /// Removes a rating with its review.
@@ -49,5 +46,5 @@ pub(super) async fn remove_review(
 ) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::NO_OWN_RATING))?;
     admin::remove_rating(&app, &admin, id, None).await?;
-    Ok(done("/admin/reviews", "deleted").into_response())
+    Ok(done("/admin/reviews", "deleted"))
 }

@@ -1,11 +1,7 @@
 //! A small picture for the README of a plugin: its version, downloads or rating.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{look::Look, plugin};
 use crate::{
@@ -52,8 +48,7 @@ pub(super) async fn badge(
     };
     let (label_width, value_width) = (width(label), width(&value));
     let badge = Badge { label: label.to_owned(), value, label_width, value_width };
-    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=300")];
-    Ok((headers, badge.render().map_err(anyhow::Error::from)?).into_response())
+    Ok(page.file("image/svg+xml", 300, badge.render().map_err(anyhow::Error::from)?))
 }
 
 /// About how wide a text is in Verdana 11, with room at both ends.

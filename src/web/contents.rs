@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::{extract::State, response::Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
@@ -14,6 +11,7 @@ use super::{
     look::Look,
     markdown,
     plugin::{self, Header},
+    redirect,
     visitor::Visitor,
 };
 use crate::{
@@ -67,11 +65,11 @@ impl Files<'_> {
 }
 
 /// To the files of the current version.
-pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Redirect> {
+pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Response> {
     let plugin = plugin::find(&app, &id).await?;
     let newest = plugin.versions.first().map(|item| item.version.clone());
     let version = plugin.current_version.clone().or(newest).or_refuse(&codes::VERSION_NOT_FOUND)?;
-    Ok(Redirect::to(&format!("/plugins/{}/files/{version}", id.as_str())))
+    Ok(redirect::see_other(&format!("/plugins/{}/files/{version}", id.as_str())))
 }
 
 /// Lists the files of a version and shows the one most worth reading.
@@ -163,7 +161,7 @@ pub(super) async fn choose(
     }
     let range = format!("{from}...{to}");
     let range = utf8_percent_encode(&range, PATH).to_string().replace('/', "%2F");
-    Ok(Redirect::to(&format!("/plugins/{}/compare/{range}", id.as_str())).into_response())
+    Ok(redirect::see_other(&format!("/plugins/{}/compare/{range}", id.as_str())))
 }
 
 #[derive(Template)]

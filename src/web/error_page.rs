@@ -8,12 +8,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
-    response::{IntoResponse, Redirect, Response},
+    response::Response,
 };
 
-use super::{cookies, look::Look};
+use super::{cookies, look::Look, redirect};
 use crate::{
     error::Refusal,
     middleware::BASES,
@@ -47,18 +47,37 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
     if path.starts_with("/api/") || BASES.iter().any(|base| path.starts_with(base)) {
         return next.run(request).await;
     }
-    if path.len() > 1 && path.ends_with('/') && !path.starts_with("//") && *request.method() == Method::GET {
-        return Redirect::permanent(path.trim_end_matches('/')).into_response();
-    }
     let (parts, body) = request.into_parts();
     let asked = parts.clone();
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>()
-        && wants_page(&asked)
-    {
-        response = page_of(&app, &asked, &refusal, response).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() {
+        if let Some(target) = without_slash(&asked).filter(|_| refusal.status == StatusCode::NOT_FOUND) {
+            response = with_headers_of(&response, redirect::permanent(&target));
+        } else if wants_page(&asked) {
+            response = page_of(&app, &asked, &refusal, response).await;
+        }
     }
     finish(&app, &asked, &mut response);
+    response
+}
+
+/// The address without the slash at its end, when it has one too many. A path that holds `//` or a backslash was mistyped
+/// otherwise, and browsers could read what is left of it as another site.
+fn without_slash(asked: &Parts) -> Option<String> {
+    let path = asked.uri.path();
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
+    if asked.method != Method::GET || path.contains("//") || path.contains('\\') {
+        return None;
+    }
+    Some(asked.uri.query().map_or_else(|| shorter.to_owned(), |query| format!("{shorter}?{query}")))
+}
+
+/// An answer with what was said about the one it replaces, its content apart.
+fn with_headers_of(replaced: &Response, mut response: Response) -> Response {
+    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_LANGUAGE];
+    for (name, value) in replaced.headers().iter().filter(|(name, _)| !own.contains(name)) {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
     response
 }
 
@@ -82,12 +101,10 @@ async fn page_of(app: &App, asked: &Parts, refusal: &Refusal, envelope: Response
         guess,
         plugins,
     };
-    let Ok(mut response) = look.show_with(refusal.status, &page) else { return envelope };
-    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_LANGUAGE];
-    for (name, value) in envelope.headers().iter().filter(|(name, _)| !own.contains(name)) {
-        response.headers_mut().insert(name.clone(), value.clone());
+    match look.show_with(refusal.status, &page) {
+        Ok(response) => with_headers_of(&envelope, response),
+        Err(_) => envelope,
     }
-    response
 }
 
 /// Words to search for instead of the address that leads nowhere.

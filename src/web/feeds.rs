@@ -1,11 +1,7 @@
 //! Atom feeds (RFC 4287): new versions of all plugins, and of one.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
 use super::{look::Look, plugin};
@@ -32,13 +28,8 @@ struct Feed {
 
 impl Feed {
     fn answer(self) -> Result<Response> {
-        let body = self.render().map_err(anyhow::Error::from)?;
-        let headers = [
-            (header::CONTENT_TYPE, "application/atom+xml; charset=utf-8"),
-            (header::CACHE_CONTROL, "public, max-age=300"),
-            (header::VARY, "Cookie, Accept-Language"),
-        ];
-        Ok((headers, body).into_response())
+        let text = self.render().map_err(anyhow::Error::from)?;
+        Ok(self.page.file("application/atom+xml; charset=utf-8", 300, text))
     }
 }
 

@@ -4,11 +4,11 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode},
-    response::Redirect,
+    response::Response,
 };
 use serde_json::{Map, Value};
 
-use super::cookies;
+use super::{cookies, redirect};
 use crate::{
     codes,
     error::{Error, Fault, Result},
@@ -18,7 +18,7 @@ use crate::{
 
 /// Fields that hold a number, a truth value or a list where the API expects one.
 const NUMBERS: [&str; 2] = ["rating", "expires_in_days"];
-const FLAGS: [&str; 1] = ["is_active"];
+const FLAGS: [&str; 2] = ["is_active", "revoke_tokens"];
 const LISTS: [&str; 1] = ["scopes"];
 /// Fields that are shown again never.
 const SECRETS: [&str; 3] = ["password", "old_password", "new_password"];
@@ -142,9 +142,9 @@ impl Filled {
 }
 
 /// To a page that says what was done.
-pub(super) fn done(path: &str, code: &str) -> Redirect {
+pub(super) fn done(path: &str, code: &str) -> Response {
     let sign = if path.contains('?') { '&' } else { '?' };
-    Redirect::to(&format!("{path}{sign}done={code}"))
+    redirect::see_other(&format!("{path}{sign}done={code}"))
 }
 
 #[cfg(test)]

@@ -27,13 +27,16 @@ pub(super) struct Look {
     pub path: String,
     /// Its query without the language and the notice.
     pub query: String,
-    /// Where this site is, without a trailing slash.
+    /// Where this site is, without a trailing slash. Answers that hold it are sent by [`Look::show`] or [`Look::file`],
+    /// which keep a site named by its visitors out of shared caches.
     pub base: String,
     /// What was just done.
     pub notice: Option<&'static str>,
     /// A visitor's secret to be set as a cookie with this answer.
     visitor: Option<String>,
     is_secure: bool,
+    /// Whether `base` is what the operator says, not what the request does.
+    is_base_configured: bool,
 }
 
 /// Who is looking.
@@ -95,6 +98,7 @@ impl Look {
             notice: None,
             visitor: None,
             is_secure,
+            is_base_configured: !app.config.public_url().is_empty(),
         }
     }
 
@@ -126,6 +130,22 @@ impl Look {
     }
 }
 
+impl Look {
+    /// A text for programs, which anybody may keep for so many seconds when the address of the site is configured. Else it
+    /// is what the request called it, and one visitor's answer must reach no other.
+    pub fn file(&self, media: &'static str, seconds: u32, text: String) -> Response {
+        let caching = if self.is_base_configured { format!("public, max-age={seconds}") } else { PRIVATE.to_owned() };
+        let headers = [
+            (header::CONTENT_TYPE, media),
+            (header::CACHE_CONTROL, caching.as_str()),
+            (header::VARY, "Cookie, Accept-Language"),
+        ];
+        (headers, text).into_response()
+    }
+}
+
+const PRIVATE: &str = "private, no-cache";
+
 /// What is said about every page: nobody but this browser may keep it, and it asks every time.
 pub(super) struct PageHeaders {
     pub lang: Lang,
@@ -136,7 +156,7 @@ impl PageHeaders {
     /// The answer with them.
     pub fn on(self, mut response: Response) -> Response {
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(PRIVATE));
         headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language, Accept-Encoding"));
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.lang.pick("zh-CN", "en")));
         if let Some(cookie) = self.cookie {
@@ -206,6 +226,7 @@ pub(super) mod tests {
             notice: None,
             visitor: None,
             is_secure: true,
+            is_base_configured: true,
         }
     }
 

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     form::{Filled, Form, done},
@@ -96,8 +93,8 @@ pub(super) async fn change(
 ) -> Result<Response> {
     match change_read(&app, &member.session.user, &id, &form).await {
         // Whoever gave up a plugin may not see its page any more.
-        Ok("left") => Ok(done("/account/plugins", "saved").into_response()),
-        Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code).into_response()),
+        Ok("left") => Ok(done("/account/plugins", "saved")),
+        Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code)),
         Err(error) => {
             let refused = form.refused(error)?;
             show(&app, member, &id, refused, form.get("what").to_owned()).await

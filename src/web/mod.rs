@@ -27,6 +27,7 @@ mod marks;
 mod plugin;
 mod preview;
 mod publish;
+mod redirect;
 mod reviews;
 mod sign_in;
 mod site;

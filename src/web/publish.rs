@@ -5,7 +5,7 @@ use axum::{
     Extension,
     extract::{FromRequest, Multipart, Request, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
 use super::{
@@ -125,7 +125,7 @@ pub(super) async fn publish(
     match plugins::publish(&app, &session.user, received).await {
         Ok(outcome) => {
             let code = if outcome.is_new { "published" } else { "same" };
-            Ok(done(&format!("/plugins/{}", outcome.manifest.id), code).into_response())
+            Ok(done(&format!("/plugins/{}", outcome.manifest.id), code))
         }
         Err(Error::Refused(refusal)) => self::refused(look, &refusal),
         Err(error) => Err(error),

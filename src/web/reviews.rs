@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     browse::steps,
@@ -87,7 +84,7 @@ pub(super) async fn save(
     form: Form,
 ) -> Result<Response> {
     match save_read(&app, &session.user, &id, &form).await {
-        Ok(()) => Ok(done(&address(&id), "reviewed").into_response()),
+        Ok(()) => Ok(done(&address(&id), "reviewed")),
         Err(error) => {
             let refused = form.refused(error)?;
             let visitor = Visitor { look, session: Some(session) };
@@ -110,5 +107,5 @@ pub(super) async fn delete(
     _form: Form,
 ) -> Result<Response> {
     ratings::remove(&app, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
-    Ok(done(&address(&id), "unreviewed").into_response())
+    Ok(done(&address(&id), "unreviewed"))
 }

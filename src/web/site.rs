@@ -1,11 +1,7 @@
 //! What machines read first: robots and the sitemap.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
 use super::look::Look;
@@ -22,8 +18,7 @@ pub(super) async fn robots(page: Look) -> Response {
          Disallow: /plugins/*/manage\n\nSitemap: {}/sitemap.xml\n",
         page.base
     );
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], body)
-        .into_response()
+    page.file("text/plain; charset=utf-8", 3600, body)
 }
 
 #[derive(Template)]
@@ -36,6 +31,6 @@ struct Sitemap {
 /// Every plugin's address.
 pub(super) async fn sitemap(State(app): State<AppState>, page: Look) -> Result<Response> {
     let sitemap = Sitemap { page, plugins: plugins::addresses(&app.db, MOST).await? };
-    let headers = [(header::CONTENT_TYPE, "application/xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
-    Ok((headers, sitemap.render().map_err(anyhow::Error::from)?).into_response())
+    let text = sitemap.render().map_err(anyhow::Error::from)?;
+    Ok(sitemap.page.file("application/xml", 3600, text))
 }

@@ -1,10 +1,7 @@
 //! One's own API tokens.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     form::{Filled, Form, done},
@@ -50,7 +47,7 @@ pub(super) async fn change(State(app): State<AppState>, member: Member, form: Fo
     if form.get("what") == "revoke" {
         let id = form.get("id").parse().map_err(|_| Error::new(&codes::TOKEN_NOT_FOUND))?;
         accounts::revoke_token(&app, &member.session.user, id).await?;
-        return Ok(done("/account/tokens", "revoked").into_response());
+        return Ok(done("/account/tokens", "revoked"));
     }
     match make(&app, &member, &form).await {
         Ok(secret) => show(&app, member, Filled::default(), Some(secret)).await,

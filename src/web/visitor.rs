@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, HeaderValue, header, request::Parts},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::{
     cookies,
     look::{Look, PageHeaders, Viewer},
+    redirect,
 };
 use crate::{
     accounts::{self, CurrentUser, SessionUser},
@@ -36,6 +37,10 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
         "password" => {
             lang.pick("密码已修改，其他会话均已退出。", "Password changed; all other sessions are signed out.")
         }
+        "password_not_tokens" => lang.pick(
+            "密码已修改，其他会话均已退出。API 令牌仍然有效，可在“API 令牌”页删除。",
+            "Password changed; all other sessions are signed out. Your API tokens still work: delete them on their page.",
+        ),
         "ended" => lang.pick("会话已结束。", "The session is over."),
         "revoked" => lang.pick("令牌已删除。", "The token is deleted."),
         "yanked" => lang.pick("版本已撤回。", "The version is yanked."),
@@ -131,7 +136,7 @@ where
             None => {
                 let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
                 let next = utf8_percent_encode(target, NON_ALPHANUMERIC);
-                Err(Redirect::to(&format!("/login?next={next}")).into_response())
+                Err(redirect::see_other(&format!("/login?next={next}")))
             }
         }
     }

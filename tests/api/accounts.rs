@@ -1,9 +1,12 @@
 //! Accounts: registering, signing in and out, and who is refused.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::app::TestApp;
+use crate::{
+    app::{Answer, Client, TestApp},
+    package_builder::PackageBuilder,
+};
 
 #[sqlx::test]
 async fn registering_answers_as_documented(db: PgPool) {
@@ -136,6 +139,101 @@ async fn a_disabled_user_is_refused_at_once(db: PgPool) {
     ada.get("/auth/me").await.refused(403, "account_disabled");
     let login = json!({"username": "ada", "password": "correct horse"});
     app.anyone().post("/auth/login", login).await.refused(403, "account_disabled");
+}
+
+/// Makes an API token and returns a client that uses it.
+async fn token_of(who: &Client) -> Client {
+    let new = json!({"name": "ci", "scopes": ["publish", "rate"]});
+    let made = who.post("/auth/tokens", new).await.expect(201).data();
+    who.with_token(made["token"].as_str().unwrap())
+}
+
+#[sqlx::test]
+async fn a_new_password_says_how_many_api_tokens_remain_and_ends_them_on_request(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let (first, second) = (token_of(&ada).await, token_of(&ada).await);
+    let change = async |old: &str, new: &str, revoke: Value| {
+        let body = json!({"old_password": old, "new_password": new, "revoke_tokens": revoke});
+        ada.post("/auth/password", body).await
+    };
+    let kept = change("correct horse", "battery staple", Value::Null).await.expect(200);
+    assert_eq!(kept.data(), json!({"remaining_tokens": 2}));
+    assert_eq!(kept.json()["message"], "密码已修改，仍有 2 个 API 令牌有效");
+    first.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
+
+    change("battery staple", "correct battery", json!("yes")).await.refused(400, "invalid_input");
+    change("wrong", "correct battery", json!(true)).await.refused(403, "wrong_password");
+    first.publish(&PackageBuilder::new("hello", "1.0.1")).await.expect(201);
+
+    let ended = change("battery staple", "correct battery", json!(true)).await.expect(200);
+    assert_eq!((ended.data(), &ended.json()["message"]), (json!({"remaining_tokens": 0}), &json!("密码已修改")));
+    for token in [first, second] {
+        token.publish(&PackageBuilder::new("hello", "1.0.2")).await.refused(401, "invalid_token");
+    }
+    ada.get("/auth/me").await.expect(200);
+}
+
+#[sqlx::test]
+async fn an_account_that_was_disabled_comes_back_without_what_it_was_signed_in_by(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (root, ada) = (app.admin("root").await, app.user("ada").await);
+    let token = token_of(&ada).await;
+    let login = json!({"username": "ada", "password": "correct horse"});
+    let refresh = app.anyone().post("/auth/login", login).await.expect(200).data()["refresh_token"].clone();
+    let user = format!("/admin/users/{}", ada.get("/auth/me").await.data()["id"]);
+
+    // Enabling who is enabled signs nobody out.
+    root.patch(&user, json!({"is_active": true})).await.expect(200);
+    ada.get("/auth/me").await.expect(200);
+
+    root.patch(&user, json!({"is_active": false, "reason": "stolen"})).await.expect(200);
+    root.patch(&user, json!({"is_active": true})).await.expect(200);
+    ada.get("/auth/me").await.refused(401, "invalid_token");
+    app.anyone().post("/auth/refresh", json!({"refresh_token": refresh})).await.refused(401, "invalid_token");
+    token.publish(&PackageBuilder::new("hello", "1.0.0")).await.refused(401, "invalid_token");
+    app.sign_in("ada").await.get("/auth/me").await.expect(200);
+}
+
+#[sqlx::test]
+async fn a_change_of_nothing_or_of_nobody_is_refused_wherever_something_is_changed(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let root = app.admin("root").await;
+    root.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
+    let id = app.user("ada").await.get("/auth/me").await.data()["id"].to_string();
+    let document = app.anyone().get("//api/openapi.json").await.expect(200).json();
+    let mut tried = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in
+            item.as_object().unwrap().iter().filter(|(m, _)| matches!(m.as_str(), "patch" | "put"))
+        {
+            let content = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let Some(schema) = content.as_str().and_then(|name| document.pointer(name.trim_start_matches('#'))) else {
+                continue;
+            };
+            let fields = schema["properties"].as_object().unwrap();
+            let nulls: serde_json::Map<String, Value> = fields.keys().map(|name| (name.clone(), Value::Null)).collect();
+            let user = if path.contains("/users/") { id.as_str() } else { "hello" };
+            let here = path.replace("{id}", user).replace("{version}", "1.0.0").replace("{username}", "ada");
+            for body in [json!({}), Value::Object(nulls)] {
+                let request = root.request(method.to_uppercase().parse().unwrap(), &here).json(&body);
+                Answer::of(request).await.refused(400, "invalid_input");
+            }
+            tried.push(format!("{method} {path}"));
+        }
+    }
+    assert!(tried.len() >= 5, "{tried:?}");
+    for (path, body, code) in [
+        ("/admin/users/999999", json!({"role": "user"}), "user_not_found"),
+        ("/admin/users/999999", json!({"is_active": true}), "user_not_found"),
+        ("/admin/users/999999", json!({"role": "admin", "is_active": false}), "user_not_found"),
+        ("/admin/plugins/nowhere", json!({"status": "active", "reason": "x"}), "plugin_not_found"),
+        ("/plugins/nowhere", json!({"status": "active"}), "plugin_not_found"),
+    ] {
+        root.patch(path, body).await.refused(404, code);
+    }
+    let acts = root.get("/admin/audit").await.expect(200).data();
+    assert!(!acts.to_string().contains("999999"), "what was not done is not in the log: {acts}");
 }
 
 #[sqlx::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod addresses;
 mod app;
 mod attacks_on_accounts;
 #[path = "../support/client.rs"]

@@ -154,7 +154,7 @@ async fn a_package_of_a_hundred_megabytes_comes_in_and_one_above_the_limit_does_
     let (head, body) = raw(&nginx, &plain).await;
     assert!(head.starts_with("HTTP/1.1 413"), "{head}");
     assert_eq!(body["code"], "package_too_large");
-    assert_eq!(body["error"], "插件包超过 100 MiB 的上限");
+    assert_eq!(body["error"], "文件过大");
     let english = format!(
         "POST /v1/plugins/upload HTTP/1.1\r\nhost: localhost\r\naccept-language: en-GB\r\ncontent-length: {length}\r\n\r\n"
     );
