@@ -1,7 +1,8 @@
 //! The configuration: built-in defaults < `config.toml` < environment < flags, read once at start.
 //!
-//! An empty text means "not set" wherever a setting is optional, so that every setting has a
-//! default that can be shown and a type that an environment variable can be checked against.
+//! Every setting has a default that can be shown and a type that an environment variable can be checked against; an empty
+//! text stands for an optional setting that is not set. An environment variable or flag that is empty sets nothing, whatever
+//! the type: what `${NAME:-}` leaves in a compose file must not switch anything off.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -11,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
 
 /// Environment variables of the customer's document and the settings they stand for.
 const DOCUMENT_NAMES: [(&str, &str); 6] = [
@@ -103,7 +105,7 @@ section!(
 );
 section!(
     /// A content delivery network in front of the packages.
-    Cdn { enabled: bool = true, base_url: String = String::new() }
+    Cdn { enabled: bool = false, base_url: String = String::new() }
 );
 section!(
     /// Sessions.
@@ -279,7 +281,7 @@ impl Config {
         for (path, value) in flags {
             set(&mut table, &defaults, path, value).with_context(|| format!("--set {path}"))?;
         }
-        let config: Self = table.try_into().map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+        let config: Self = table.try_into().context("configuration")?;
         config.check()?;
         Ok(config)
     }
@@ -303,9 +305,10 @@ impl Config {
             }
         }
         let cdn = &self.cdn.base_url;
+        let is_web = cdn.starts_with("http://") || cdn.starts_with("https://");
         ensure!(
-            cdn.is_empty() || cdn.starts_with("http://") || cdn.starts_with("https://"),
-            "cdn.base_url: '{cdn}' is no http(s) address"
+            cdn.is_empty() || is_web && is_fit_for_a_header(cdn),
+            "cdn.base_url: '{cdn}' is no http(s) address in ASCII"
         );
         if let Some(url) = self.database.url.get() {
             ensure!(
@@ -334,6 +337,12 @@ impl Config {
             storage.accel_redirect.is_empty() || !storage.url.starts_with("s3://"),
             "storage.accel_redirect needs packages in a folder: nginx cannot send files from a bucket"
         );
+        let accel = &storage.accel_redirect;
+        ensure!(is_fit_for_a_header(accel), "storage.accel_redirect: '{accel}' is no path in ASCII");
+        if let Some(origin) = self.server.cors_origins.iter().find(|origin| !is_fit_for_a_header(origin)) {
+            bail!("server.cors_origins: '{origin}' is no origin in ASCII");
+        }
+        ensure!(is_log_filter(&self.log.level), "log.level: '{}' is neither a level nor a filter", self.log.level);
         if let Some(url) = self.redis.url.get() {
             let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
             ensure!(known.iter().any(|scheme| url.starts_with(scheme)), "redis.url must begin with redis://");
@@ -383,6 +392,20 @@ impl Config {
     }
 }
 
+/// Whether a text can stand in a header as it is.
+fn is_fit_for_a_header(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whether this is a level or a filter of levels, as `info,sqlx=warn`. The filter's own parser would take a misspelt level
+/// for the name of a module, and log nothing.
+fn is_log_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |level: &str| LEVELS.contains(&level.trim().to_ascii_lowercase().as_str());
+    text.split(',').all(|part| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level)))
+        && EnvFilter::try_new(text).is_ok()
+}
+
 /// Whether a secret could be guessed, or stands in a sample.
 fn is_weak(secret: &str, length: usize) -> bool {
     let lower = secret.to_lowercase();
@@ -416,16 +439,19 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-/// Sets one dotted setting from a text, read as the type its default has.
-fn set(table: &mut Table, defaults: &Table, path: &str, text: &str) -> anyhow::Result<()> {
+/// Sets one dotted setting from a text, read as the type its default has; an empty text leaves it as it is.
+fn set(settings: &mut Table, defaults: &Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (sections, key) = path.rsplit_once('.').unwrap_or(("", path));
-    let (mut table, mut defaults) = (table, defaults);
+    let (mut changed, mut defaults) = (settings.clone(), defaults);
+    let mut table = &mut changed;
     for section in sections.split('.').filter(|s| !s.is_empty()) {
         defaults =
             defaults.get(section).and_then(Value::as_table).with_context(|| format!("unknown section '{section}'"))?;
         table = table.get_mut(section).and_then(Value::as_table_mut).context("a section is not a table")?;
     }
     let value = match defaults.get(key).with_context(|| format!("unknown setting '{path}'"))? {
+        Value::Table(_) => bail!("'{path}' is a section, not a setting"),
+        _ if text.trim().is_empty() => return Ok(()),
         Value::String(_) => Value::String(text.to_owned()),
         Value::Integer(_) => {
             Value::Integer(text.trim().parse().with_context(|| format!("'{text}' is no whole number"))?)
@@ -435,16 +461,19 @@ fn set(table: &mut Table, defaults: &Table, path: &str, text: &str) -> anyhow::R
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
         }
-        _ => bail!("'{path}' is a section, not a setting"),
+        _ => bail!("'{path}' has a type that no text can be read as"),
     };
     table.insert(key.to_owned(), value);
+    // Whether it is a rate or one of a few names shows only here, where the variable can still be named.
+    let _: Config = changed.clone().try_into().with_context(|| format!("'{path}'"))?;
+    *settings = changed;
     Ok(())
 }
 
 fn parse_bool(text: &str) -> anyhow::Result<bool> {
     match text.trim().to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" | "" => Ok(false),
+        "false" | "0" | "no" | "off" => Ok(false),
         _ => bail!("'{text}' is neither true nor false"),
     }
 }
@@ -490,6 +519,126 @@ mod tests {
     fn a_wrong_variable_is_named() {
         assert!(refusal("", &[("MARKETPLACE__SERVER__PORT", "many")]).contains("MARKETPLACE__SERVER__PORT"));
         assert!(refusal("", &[("MARKETPLACE__SERVER__COLOUR", "red")]).contains("server.colour"));
+    }
+
+    /// The dotted names of all settings.
+    fn names() -> Vec<String> {
+        let sections = Table::try_from(Config::default()).expect("a table");
+        let names = sections.iter().flat_map(|(section, value)| match value {
+            Value::Table(keys) => keys.keys().map(|key| format!("{section}.{key}")).collect(),
+            _ => vec![section.clone()],
+        });
+        names.collect()
+    }
+
+    fn variable(name: &str) -> String {
+        format!("{PREFIX}{}", name.to_uppercase().replace('.', "__"))
+    }
+
+    /// A configuration without any default, so that each setting shows whether it was touched.
+    const EVERYTHING: &str = r#"
+        data_dir = "/srv/state"
+        [server]
+        host = "0.0.0.0"
+        port = 1
+        public_url = "http://m.example.org"
+        trusted_proxies = ["10.0.0.0/8"]
+        cors_origins = ["https://a.example"]
+        request_timeout_seconds = 1
+        upload_timeout_seconds = 1
+        header_timeout_seconds = 1
+        drain_seconds = 1
+        idle_timeout_seconds = 1
+        stall_timeout_seconds = 1
+        shutdown_timeout_seconds = 1
+        max_connections = 1
+        max_connections_per_address = 1
+        [database]
+        url = "postgres://db/m"
+        max_connections = 2
+        acquire_timeout_seconds = 1
+        [redis]
+        url = "redis://r"
+        [storage]
+        url = "/srv/packages"
+        accel_redirect = "/p/"
+        s3_endpoint = "http://s3"
+        s3_public_endpoint = "http://s3.example"
+        s3_region = "eu"
+        s3_access_key = "a"
+        s3_secret_key = "b"
+        [cdn]
+        enabled = true
+        base_url = "https://cdn.example.org"
+        [auth]
+        jwt_secret = "9f86d081884c7d659a2feaa0c55ad015"
+        access_token_seconds = 1
+        refresh_token_seconds = 1
+        [limits]
+        enabled = false
+        [cache]
+        memory_mb = 1
+        seconds = 1
+        [log]
+        level = "warn"
+        format = "json"
+        folder = "/var/log/m"
+    "#;
+
+    #[test]
+    fn an_empty_variable_or_flag_sets_nothing() {
+        let shown = |config: &Config| {
+            let secrets =
+                [&config.database.url, &config.redis.url, &config.auth.jwt_secret, &config.storage.s3_access_key];
+            format!("{}{:?}", toml::to_string(config).expect("TOML"), secrets.map(Secret::get))
+        };
+        for file in ["", EVERYTHING] {
+            let without = shown(&load(file, &[]).expect("valid"));
+            let variables = names().into_iter().map(|name| variable(&name));
+            for name in variables.chain(DOCUMENT_NAMES.map(|(name, _)| name.to_owned())) {
+                for empty in ["", " "] {
+                    assert_eq!(shown(&load(file, &[(&name, empty)]).expect("valid")), without, "{name} {file}");
+                }
+            }
+            for name in names() {
+                let flags = [(name.clone(), String::new())];
+                let config = Config::load(Some(("config.toml", file)), std::iter::empty(), &flags).expect("valid");
+                assert_eq!(shown(&config), without, "--set {name}= {file}");
+            }
+        }
+        assert!(refusal("", &[("MARKETPLACE__SERVER__COLOUR", "")]).contains("server.colour"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_names_its_variable() {
+        let texts = ["data_dir", "server.host", "storage.s3_region", "log.folder", "database.url", "redis.url"];
+        let free = |name: &str| texts.contains(&name) || name.starts_with("storage.") || name == "auth.jwt_secret";
+        for name in names().into_iter().filter(|name| !free(name)) {
+            let message = refusal("", &[(&variable(&name), "日 志")]);
+            assert!(message.contains(&name) || message.contains(&variable(&name)), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_cannot_be_is_refused() {
+        for level in ["info", "WARN", "info,sqlx=warn", "off,marketplace=debug", "info,marketplace[span]=trace"] {
+            assert!(load("", &[("MARKETPLACE__LOG__LEVEL", level)]).is_ok(), "{level}");
+        }
+        for level in ["verbose", "information", "info,sqlx", "info,sqlx=loud", "info,,warn", "=", "info,[=warn"] {
+            let message = refusal("", &[("MARKETPLACE__LOG__LEVEL", level)]);
+            assert!(message.contains("log.level"), "{level}: {message}");
+        }
+        assert!(refusal("[log]\nlevel = \"\"\n", &[]).contains("log.level"));
+        assert!(refusal("", &[("MARKETPLACE__LOG__FORMAT", "xml")]).contains("LOG__FORMAT"));
+    }
+
+    #[test]
+    fn a_cdn_is_used_only_when_it_is_switched_on() {
+        let address = ("CDN_BASE_URL", "https://cdn.example.org/");
+        assert_eq!(load("", &[address]).expect("valid").cdn(), None);
+        let on = load("", &[address, ("USE_CDN", "True")]).expect("valid");
+        assert_eq!(on.cdn(), Some("https://cdn.example.org"));
+        assert_eq!(load("", &[("USE_CDN", "true")]).expect("valid").cdn(), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) struct Create {
     #[arg(long, env = "MARKETPLACE_ADMIN_PASSWORD", hide_env_values = true)]
     password: Option<String>,
     /// Reads the password from standard input
-    #[arg(long, conflicts_with = "password")]
+    #[arg(long)]
     password_stdin: bool,
 }
 
@@ -85,8 +85,10 @@ async fn find(db: &PgPool, username: &str) -> anyhow::Result<i64> {
 }
 
 async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
-    let (password, is_made) = match (create.password, create.password_stdin) {
-        (Some(password), _) => (password, false),
+    // An empty variable sets nothing.
+    let (password, is_made) = match (create.password.filter(|given| !given.is_empty()), create.password_stdin) {
+        (Some(_), true) => bail!("give the password once: --password, MARKETPLACE_ADMIN_PASSWORD or --password-stdin"),
+        (Some(password), false) => (password, false),
         (None, true) => {
             let mut password = String::new();
             std::io::stdin().read_to_string(&mut password)?;

@@ -84,7 +84,9 @@ enum ConfigCommand {
 
 impl Settings {
     fn load(&self) -> anyhow::Result<Config> {
-        let file = self.config.clone().or_else(|| Some(PathBuf::from("config.toml")).filter(|path| path.is_file()));
+        // An empty variable sets nothing.
+        let file = self.config.clone().filter(|path| !path.as_os_str().is_empty());
+        let file = file.or_else(|| Some(PathBuf::from("config.toml")).filter(|path| path.is_file()));
         let text = match &file {
             Some(path) => {
                 Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)

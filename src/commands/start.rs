@@ -1,7 +1,10 @@
 //! Opening what the server stands on: database, store, journal, secrets.
 
 use std::{
+    fs::{DirBuilder, Permissions},
     io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
     pin::Pin,
     sync::{
         Arc,
@@ -22,7 +25,7 @@ use crate::{
     accounts::Passwords,
     cache::{Cache, Redis},
     changes::{self, Worker},
-    config::Config,
+    config::{self, Config},
     health::Health,
     journal::Journal,
     plugins::{Catalogue, Files, Items},
@@ -161,13 +164,49 @@ async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     migrator.run(pool).await.context("cannot bring the database's tables up to date")
 }
 
+/// Makes `data_dir` and the folders in it, each closed to other users: what they hold need not be. Only nginx, which sends
+/// packages itself with `storage.accel_redirect`, must come through to the store.
+fn make_folders(data_dir: &Path, storage: &config::Storage) -> io::Result<()> {
+    // PostgreSQL runs as another user when we are root, and its folder is in this one.
+    let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
+    DirBuilder::new().recursive(true).mode(mode).create(data_dir)?;
+    let has_nginx = !storage.accel_redirect.is_empty();
+    let packages = match storage.url.as_str() {
+        "" => Some(("store", if has_nginx { 0o755 } else { 0o700 })),
+        url if url.starts_with("s3://") => Some(("incoming", 0o700)),
+        // A folder of the operator's, with the operator's modes.
+        _ => None,
+    };
+    for (name, mode) in [("journal", 0o700), ("search", 0o700)].into_iter().chain(packages) {
+        let folder = data_dir.join(name);
+        std::fs::create_dir_all(&folder)?;
+        set_mode(&folder, |_| mode);
+    }
+    if has_nginx && storage.url.is_empty() {
+        set_mode(data_dir, |mode| mode | 0o011);
+    }
+    Ok(())
+}
+
+/// Sets the mode of a folder; one that belongs to somebody else keeps its own.
+fn set_mode(folder: &Path, change: impl Fn(u32) -> u32) {
+    let set = || {
+        let before = std::fs::metadata(folder)?.permissions().mode() & 0o7777;
+        let after = change(before);
+        if after == before { Ok(()) } else { std::fs::set_permissions(folder, Permissions::from_mode(after)) }
+    };
+    if let Err(e) = set() {
+        warn!(error = %e, "cannot set the mode of {}", folder.display());
+    }
+}
+
 /// Opens everything else on top of a connected database.
 ///
 /// # Errors
 /// When a folder cannot be made or a secret not kept.
 pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worker)> {
     let data_dir = config.data_dir()?;
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    make_folders(&data_dir, &config.storage).with_context(|| format!("cannot make {}", data_dir.display()))?;
     let secret = match config.auth.jwt_secret.get() {
         Some(secret) => secret.to_owned(),
         None => kept_secret(&data_dir.join("jwt_secret"))?,

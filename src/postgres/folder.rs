@@ -88,15 +88,14 @@ pub(super) fn socket_of_other(path: &Path) -> Option<PathBuf> {
     socket_folder(&path, Account::for_cluster(&path).ok()?.as_ref()).ok()
 }
 
-/// As root, whatever the umask, with parents that the user of PostgreSQL may pass through.
+/// Whatever the umask: closed to others, but as root with parents that the user of PostgreSQL may pass through.
 fn make(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let missing = path.ancestors().take_while(|it| !it.exists()).collect::<Vec<_>>();
     for folder in missing.into_iter().rev() {
         fs::create_dir(folder)?;
-        if geteuid().is_root() {
-            fs::set_permissions(folder, Permissions::from_mode(0o711))?;
-        }
+        let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+        fs::set_permissions(folder, Permissions::from_mode(mode))?;
     }
     fs::set_permissions(&path, Permissions::from_mode(0o700))?;
     path.canonicalize()
