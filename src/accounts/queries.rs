@@ -36,7 +36,6 @@ pub struct Holder {
 pub struct TokenHolder {
     pub user_id: i64,
     pub username: String,
-    pub role: String,
     pub is_active: bool,
     pub scopes: Vec<String>,
     pub plugin_pattern: Option<String>,
@@ -366,7 +365,7 @@ pub async fn use_api_token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Optio
         "with used as (
              update api_tokens set last_used_at = now()
              where token_hash = $1 and expires_at > now() and coalesce(last_used_at, 'epoch') < now() - interval '1 minute')
-         select u.id as user_id, u.username, u.role, u.is_active, t.scopes, t.plugin_pattern
+         select u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern
          from api_tokens t join users u on u.id = t.user_id
          where t.token_hash = $1 and t.expires_at > now()",
         hash

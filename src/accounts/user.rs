@@ -50,21 +50,32 @@ pub struct CurrentUser {
     pub id: i64,
     /// Its name.
     pub username: String,
-    /// Whether its role is `admin`.
-    pub is_admin: bool,
     credential: Credential,
 }
 
 #[derive(Clone, Debug)]
 enum Credential {
-    Session(Uuid),
-    Token { scopes: Vec<String>, pattern: Option<String> },
+    Session {
+        id: Uuid,
+        is_admin: bool,
+    },
+    /// Has no role: an administrator's API token may do what its scopes say to that user's own plugins, no more.
+    Token {
+        scopes: Vec<String>,
+        pattern: Option<String>,
+    },
 }
 
 impl CurrentUser {
     /// The user whom a command acts for.
     pub fn command_line(id: i64, username: &str) -> Self {
-        Self { id, username: username.to_owned(), is_admin: false, credential: Credential::Session(Uuid::nil()) }
+        let credential = Credential::Session { id: Uuid::nil(), is_admin: false };
+        Self { id, username: username.to_owned(), credential }
+    }
+
+    /// Whether this is a session of an account whose role is `admin`. Never with an API token, whoever owns it.
+    pub fn is_admin(&self) -> bool {
+        matches!(self.credential, Credential::Session { is_admin: true, .. })
     }
 
     /// Refuses an API token that does not cover this act on this plugin; sessions may do anything.
@@ -73,7 +84,7 @@ impl CurrentUser {
     /// 403 `token_scope`.
     pub fn allows(&self, scope: Scope, plugin: &str) -> Result<()> {
         match &self.credential {
-            Credential::Session(_) => Ok(()),
+            Credential::Session { .. } => Ok(()),
             Credential::Token { scopes, pattern } => {
                 let covers = pattern.as_ref().is_none_or(|pattern| matches(pattern, plugin));
                 if covers && scopes.iter().any(|s| s == scope.name()) {
@@ -124,7 +135,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 pub async fn find_session_user(app: &App, token: &str) -> Result<Option<SessionUser>> {
     match identify(token, app).await {
         Ok(user) => Ok(match user.credential {
-            Credential::Session(session) => Some(SessionUser { user, session }),
+            Credential::Session { id: session, .. } => Some(SessionUser { user, session }),
             Credential::Token { .. } => None,
         }),
         Err(Error::Refused(_)) => Ok(None),
@@ -136,20 +147,21 @@ async fn identify(token: &str, app: &App) -> Result<CurrentUser> {
     let found = if token.starts_with(super::api_tokens::PREFIX) {
         let found = queries::use_api_token(&app.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
         let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };
-        (found.user_id, found.username, found.role, found.is_active, credential)
+        (found.user_id, found.username, found.is_active, credential)
     } else {
         let claims = app.signer.verify(token, Use::Access).or_refuse(&codes::INVALID_TOKEN)?;
         let found = queries::find_session_user(&app.db, claims.sid).await?.or_refuse(&codes::INVALID_TOKEN)?;
         if claims.sub != found.user_id.to_string() {
             return Err(Error::new(&codes::INVALID_TOKEN));
         }
-        (found.user_id, found.username, found.role, found.is_active, Credential::Session(claims.sid))
+        let credential = Credential::Session { id: claims.sid, is_admin: found.role == "admin" };
+        (found.user_id, found.username, found.is_active, credential)
     };
-    let (id, username, role, is_active, credential) = found;
+    let (id, username, is_active, credential) = found;
     if !is_active {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));
     }
-    Ok(CurrentUser { id, username, is_admin: role == "admin", credential })
+    Ok(CurrentUser { id, username, credential })
 }
 
 impl<S> FromRequestParts<S> for CurrentUser
@@ -209,7 +221,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let user = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         match user.credential {
-            Credential::Session(session) => Ok(Self { user, session }),
+            Credential::Session { id: session, .. } => Ok(Self { user, session }),
             Credential::Token { .. } => Err(Error::new(&codes::SESSION_REQUIRED)),
         }
     }
@@ -227,7 +239,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let SessionUser { user, .. } = SessionUser::from_request_parts(parts, state).await?;
-        if !user.is_admin {
+        if !user.is_admin() {
             return Err(Error::new(&codes::FORBIDDEN));
         }
         Ok(Self(user))

@@ -57,16 +57,31 @@ pub fn read_optional_reason(fields: &mut Fields) -> Option<String> {
     reason
 }
 
-/// Locks a plugin for one of its owners or an administrator.
-async fn begin(app: &App, user: &CurrentUser, id: &PluginId) -> Result<Transaction<'static, Postgres>> {
+/// Who may change something about a plugin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Allowed {
+    /// Its owners only.
+    Owners,
+    /// Its owners, and administrators with a session.
+    OwnersAndAdmins,
+}
+
+/// Locks a plugin for somebody who may change it.
+async fn begin(
+    app: &App,
+    user: &CurrentUser,
+    id: &PluginId,
+    allowed: Allowed,
+) -> Result<Transaction<'static, Postgres>> {
     user.allows(Scope::Manage, id.as_str())?;
     let mut tx = app.db.begin().await?;
     let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let is_owner = queries::is_owner(&mut tx, id.as_str(), user.id).await?;
-    if plugin.status == Status::Banned && !user.is_admin {
+    let is_admin = allowed == Allowed::OwnersAndAdmins && user.is_admin();
+    if plugin.status == Status::Banned && !is_admin {
         return Err(Error::new(&codes::PLUGIN_NOT_FOUND));
     }
-    if !is_owner && !user.is_admin {
+    if !is_owner && !is_admin {
         return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
     }
     Ok(tx)
@@ -120,7 +135,7 @@ pub async fn set_yanked(
     version: &str,
     reason: Option<&str>,
 ) -> Result<()> {
-    let mut tx = begin(app, user, id).await?;
+    let mut tx = begin(app, user, id, Allowed::OwnersAndAdmins).await?;
     queries::find_version(&mut tx, id.as_str(), version).await?.or_refuse(&codes::VERSION_NOT_FOUND)?;
     if !queries::set_yanked(&mut tx, id.as_str(), version, reason, reason.is_some()).await? {
         return Ok(());
@@ -186,7 +201,7 @@ pub async fn change_status(
 /// # Errors
 /// 403 for whoever may not, 400 when the replacement is none.
 pub async fn change_own_status(app: &App, user: &CurrentUser, id: &PluginId, change: StatusChange) -> Result<()> {
-    let mut tx = begin(app, user, id).await?;
+    let mut tx = begin(app, user, id, Allowed::OwnersAndAdmins).await?;
     if queries::lock(&mut tx, id.as_str()).await?.is_some_and(|plugin| plugin.status == Status::Banned) {
         return Err(Error::with(&codes::PLUGIN_BANNED, &[id.as_str()]));
     }
@@ -249,9 +264,9 @@ pub async fn add_owner(
 /// Adds an owner and returns all of them.
 ///
 /// # Errors
-/// 403 for whoever may not, 404 when there is no such user.
+/// 403 for anybody but an owner, 404 when there is no such user.
 pub async fn insert_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(app, user, id).await?;
+    let mut tx = begin(app, user, id, Allowed::Owners).await?;
     let new = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if queries::insert_owner(&mut tx, id.as_str(), new).await? {
         audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(username)).await?;
@@ -278,9 +293,9 @@ pub async fn remove_owner(
 /// Removes an owner and returns the others.
 ///
 /// # Errors
-/// 403 for whoever may not, 404 when that user is no owner, 409 for the last one.
+/// 403 for anybody but an owner, 404 when that user is no owner, 409 for the last one.
 pub async fn delete_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(app, user, id).await?;
+    let mut tx = begin(app, user, id, Allowed::Owners).await?;
     let old = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if !queries::delete_owner(&mut tx, id.as_str(), old).await? {
         return Err(Error::new(&codes::OWNER_NOT_FOUND));

@@ -124,7 +124,7 @@ async fn change_read(app: &App, user: &CurrentUser, id: &PluginId, form: &Form) 
         }
         "remove_owner" => {
             plugins::delete_owner(app, user, id, owner).await?;
-            if owner == user.username && !user.is_admin { "left" } else { "saved" }
+            if owner == user.username && !user.is_admin() { "left" } else { "saved" }
         }
         _ => return Err(Error::new(&codes::NOT_FOUND)),
     })

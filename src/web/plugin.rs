@@ -14,6 +14,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
+    accounts::CurrentUser,
     codes,
     error::{OrRefuse, Result},
     extract::Path,
@@ -50,6 +51,8 @@ pub(super) struct Header {
     pub plugin: Arc<PluginDetail>,
     /// Which of the plugin's pages this is.
     pub tab: &'static str,
+    /// Whether the visitor is one of the owners, and may add and remove them.
+    pub is_owner: bool,
     pub may_manage: bool,
 }
 
@@ -155,8 +158,9 @@ pub(super) async fn find(app: &App, id: &PluginId) -> Result<Arc<PluginDetail>> 
 /// The top of a plugin's page for this visitor.
 pub(super) fn header(plugin: &Arc<PluginDetail>, tab: &'static str, visitor: &Visitor) -> Header {
     let owns = |name: &str| plugin.owners.iter().any(|owner| owner.username == name);
-    let may_manage = visitor.user().is_some_and(|user| user.is_admin || owns(&user.username));
-    Header { plugin: plugin.clone(), tab, may_manage }
+    let is_owner = visitor.user().is_some_and(|user| owns(&user.username));
+    let may_manage = is_owner || visitor.user().is_some_and(CurrentUser::is_admin);
+    Header { plugin: plugin.clone(), tab, is_owner, may_manage }
 }
 
 impl Header {

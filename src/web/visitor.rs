@@ -98,7 +98,7 @@ impl Visitor {
         };
         look.viewer = session
             .as_ref()
-            .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin });
+            .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin() });
         let done = Params::parse(parts.uri.query().unwrap_or_default()).ok();
         look.notice = done.as_ref().and_then(|params| notice(look.lang, params.text(&["done"])?));
         Ok(Self { look, session })
@@ -156,7 +156,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let Member { look, session } = Member::from_request_parts(parts, state).await?;
-        if !session.user.is_admin {
+        if !session.user.is_admin() {
             return Err(Error::new(&codes::FORBIDDEN).into_response());
         }
         Ok(Self { look, admin: session.user })
