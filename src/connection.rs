@@ -31,7 +31,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::{body::LEAST_RATE, config, rate_limit::Client};
+use crate::{body::LEAST_RATE, config, limits::Client};
 
 /// Files kept free for everything that is no connection: database, packages, journal, log.
 const SPARE_FILES: u64 = 256;

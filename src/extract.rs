@@ -4,11 +4,14 @@
 //! A body or query is read field by field into its struct, so that one answer names all faults;
 //! `serde` alone would stop at the first.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
-    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+    http::{StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
 };
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -305,7 +308,7 @@ impl Params {
     pub(crate) fn parse(query: &str) -> Result<Self> {
         let decode = |text: &str| {
             let plain = text.replace('+', " ");
-            let text = percent_encoding::percent_decode_str(&plain).decode_utf8().ok()?.into_owned();
+            let text = percent_decode_str(&plain).decode_utf8().ok()?.into_owned();
             (!text.contains('\0')).then_some(text)
         };
         let pair = |pair: &str| {
@@ -371,6 +374,17 @@ impl Params {
         }
         choice
     }
+}
+
+/// The values of a parameter of a query string, decoded as [`Params`] decodes them. For a look at one parameter before
+/// the others are read: nothing is copied unless it is encoded. What is not UTF-8 is left out, as it is refused later.
+pub fn query_values<'a>(uri: &'a Uri, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let pairs = uri.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let named = pairs.filter(move |(known, _)| percent_decode_str(known).eq(name.bytes()));
+    named.filter_map(|(_, value)| match value.contains('+') {
+        true => percent_decode_str(&value.replace('+', " ")).decode_utf8().ok().map(|value| value.into_owned().into()),
+        false => percent_decode_str(value).decode_utf8().ok(),
+    })
 }
 
 /// The parameters of the path. A part that cannot be what it should be names nothing: 404.

@@ -8,13 +8,14 @@ use std::{
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     codes,
     envelope::Success,
     error::{Error, Fault, Result},
     i18n::Text,
+    policy::{Policy, Routes},
     state::{App, AppState},
 };
 
@@ -78,9 +79,14 @@ struct Dependencies {
     storage: Standing,
 }
 
-/// The route `/health`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(health))
+/// The routes of health, in the API and at the root.
+pub fn router() -> Routes {
+    let policy = Policy::without_budget("whoever watches the server must hear of it however much others ask");
+    Routes::new().api(policy, routes!(health)).get("/health", policy, health).get("/health/live", policy, live).get(
+        "/health/ready",
+        policy,
+        ready,
+    )
 }
 
 /// Tells whether the server and its dependencies work; 503 without its database.

@@ -1,12 +1,9 @@
-//! What happens around every request: its id, its client and limit, its time, its log line, and the
-//! envelope and headers of its answer.
+//! What happens around every request: its id, its client, its log line, and the envelope and headers of
+//! its answer. What holds for one route only is in [`crate::policy`].
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -21,33 +18,21 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
-    body::Paced,
-    codes,
     error::{self, Error},
     i18n::Lang,
-    rate_limit::{self, Caller, Client, Kind, StandingSlot},
+    limits::Client,
     state::AppState,
 };
 
 /// The bases of the API; the second is the document's.
 pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
-/// The longest address answered.
-const MAX_URI: usize = 16 * 1024;
 /// Reads slower than this are told of.
 const SLOW: Duration = Duration::from_secs(1);
 /// The header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Where the router leaves the route it chose, for whoever stands around it.
+/// Set inside the router to the route that was matched; read by the middleware around it.
 pub type RouteSlot = Arc<OnceLock<MatchedPath>>;
-
-/// Tells [`around`] which route was chosen.
-pub fn note_route(request: Request) -> Request {
-    if let (Some(slot), Some(route)) = (request.extensions().get::<RouteSlot>(), request.extensions().get()) {
-        let _ = slot.set(MatchedPath::clone(route));
-    }
-    request
-}
 
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
@@ -87,75 +72,12 @@ fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client
     }
 }
 
-/// Answers within the client's limits and the time limit.
-pub async fn within_limits(State(app): State<AppState>, client: Client, mut request: Request, next: Next) -> Response {
-    let slot = match limit(&app, client, &mut request) {
-        Ok(slot) => slot,
-        Err(e) => return e.into_response(),
-    };
-    let mut response = within_time(&app, request, next).await;
-    if let Some(standing) = slot.get() {
-        // A refusal brings its own.
-        for (name, value) in standing.headers() {
-            response.headers_mut().entry(name).or_insert(value);
-        }
-    }
-    response
-}
-
 /// The id a proxy gave the request when it is a plain one, else a new one.
 fn request_id(request: &Request) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
     let is_plain =
         |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     given.filter(is_plain).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
-}
-
-/// Counts the request against its client's budget, or leaves word for whoever learns the user.
-fn limit(app: &AppState, client: Client, request: &mut Request) -> Result<StandingSlot, Error> {
-    let slot: StandingSlot = Arc::new(OnceLock::new());
-    request.extensions_mut().insert(slot.clone());
-    let uri = request.uri();
-    if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI {
-        return Err(Error::new(&codes::URI_TOO_LONG));
-    }
-    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
-    let kind = match BASES.iter().find_map(|base| path.strip_prefix(base)) {
-        Some(path) => Kind::of(request.method(), path, query),
-        None => Kind::of_page(request.method(), path, query),
-    };
-    let Some(kind) = kind else { return Ok(slot) };
-    request.extensions_mut().insert(kind);
-    let standing = match Caller::of(request.headers(), &app.signer) {
-        Caller::User(id) => app.limits.check(kind, &rate_limit::user_key(id))?,
-        // Who it is shows later. Addresses that send many wrong ones are not listened to meanwhile.
-        Caller::Unproven if kind.is_per_user() => {
-            app.limits.peek(kind, &client.key())?;
-            None
-        }
-        Caller::Unproven | Caller::Nobody => app.limits.check(kind, &client.key())?,
-    };
-    if let Some(standing) = standing {
-        let _ = slot.set(standing);
-    }
-    Ok(slot)
-}
-
-async fn within_time(app: &AppState, request: Request, next: Next) -> Response {
-    let server = &app.config.server;
-    let seconds = match request.extensions().get::<Kind>() {
-        Some(Kind::Publish) => server.upload_timeout_seconds,
-        _ => server.request_timeout_seconds,
-    };
-    let has_arrived = Arc::new(AtomicBool::new(false));
-    let stall = Duration::from_secs(server.stall_timeout_seconds);
-    let request = request.map(|body| Body::new(Paced::new(body, stall, has_arrived.clone())));
-    match tokio::time::timeout(Duration::from_secs(seconds), next.run(request)).await {
-        Ok(response) => response,
-        // A body that did not arrive is the client's doing, anything else ours.
-        Err(_) if !has_arrived.load(Ordering::Relaxed) => Error::new(&codes::REQUEST_TIMEOUT).into_response(),
-        Err(_) => Error::Unavailable(anyhow::anyhow!("a request took too long")).into_response(),
-    }
 }
 
 fn finish_headers(response: &mut Response, id: &str) {

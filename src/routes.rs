@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderValue, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_http::{
@@ -19,16 +18,14 @@ use tower_http::{
     },
     cors::{AllowHeaders, AllowOrigin, Any, CorsLayer},
 };
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     accounts, admin, codes,
     error::{Error, Result},
-    extract::MAX_JSON,
-    health,
-    middleware::{self, BASES},
-    openapi, plugins, process, ratings, ready, search,
+    health, middleware, openapi, plugins,
+    policy::{Policy, Routes},
+    process, ratings, ready, search,
     state::AppState,
     web,
 };
@@ -36,52 +33,44 @@ use crate::{
 /// How long a browser need not ask again; Chromium keeps an answer for two hours at most.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// All domains below the base of the API.
-fn api() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+/// The routes of all parts.
+fn parts() -> Routes {
+    Routes::new()
         .merge(accounts::router())
         .merge(plugins::router())
         .merge(search::router())
         .merge(ratings::router())
         .merge(admin::router())
         .merge(health::router())
-        .layer(DefaultBodyLimit::max(MAX_JSON))
-        .merge(plugins::upload_router())
+        .merge(web::router())
 }
 
 /// The whole server.
 pub fn app(app: AppState) -> Router {
-    let (api, document) = api().split_for_parts();
-    let document = openapi::complete(document);
-    let mut router = Router::new()
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(metrics))
-        .route("/plugins/{id}/{version}/{file}", get(plugins::origin))
-        .route("/api/openapi.json", get(async move || openapi::answer(&document)))
-        .merge(SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json")));
-    router = router.merge(web::router());
-    for base in BASES {
-        router = router.nest(base, api.clone());
-    }
-    let router = router
-        .fallback(async || Error::new(&codes::NOT_FOUND))
-        .method_not_allowed_fallback(async || Error::new(&codes::METHOD_NOT_ALLOWED))
-        .layer(MapRequestLayer::new(middleware::note_route))
-        .with_state(app.clone());
+    let parts = parts();
+    let document = openapi::complete(parts.document());
+    let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
+    let router = parts
+        .get("/metrics", Policy::read(), metrics)
+        .get("/api/openapi.json", Policy::read(), async move || openapi::answer(&document))
+        .library(Policy::read(), documentation)
+        .into_router(
+            &app,
+            (Policy::read(), web::not_found),
+            (Policy::read(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
+        );
     let compressible = SizeAbove::new(ready::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
     // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
-    // request. And here addresses can be rewritten before they are matched.
+    // request. And here addresses can be rewritten before they are matched. Inside is only the policy of each route,
+    // so that its refusals pass through all of this too.
     let service = ServiceBuilder::new()
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn_with_state(app.clone(), web::around))
         .layer(from_fn_with_state(app.clone(), middleware::around))
-        // Outside the limits: a page in a browser may read refusals, and asking whether it may costs nothing.
+        // A page in a browser may read refusals, and asking whether it may draws on no budget.
         .layer(cors(&app))
-        .layer(from_fn_with_state(app, middleware::within_limits))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
     #[cfg(feature = "otel")]

@@ -1,6 +1,7 @@
 //! Accounts: who somebody is, what they may do, and how they sign in and out.
 
 mod api_tokens;
+mod guesses;
 mod password;
 mod profile;
 mod queries;
@@ -19,19 +20,21 @@ pub use register::{NewUser, create_account};
 pub use session::{BrowserSession, Login, sign_in};
 pub use user::{Admin, CurrentUser, Scope, SessionUser, find_session_user};
 
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::state::AppState;
+use crate::policy::{Policy, Routes};
 
 /// The routes below `/auth`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(register::register))
-        .routes(routes!(session::login))
-        .routes(routes!(session::refresh))
-        .routes(routes!(session::logout))
-        .routes(routes!(profile::me, profile::change_profile))
-        .routes(routes!(profile::change_password))
-        .routes(routes!(api_tokens::list, api_tokens::create))
-        .routes(routes!(api_tokens::revoke))
+pub fn router() -> Routes {
+    Routes::new()
+        .api(Policy::register(), routes!(register::register))
+        .api(Policy::login(), routes!(session::login))
+        .api(Policy::write(), routes!(session::refresh))
+        .api(Policy::write(), routes!(session::logout))
+        .api(Policy::read(), routes!(profile::me))
+        .api(Policy::write(), routes!(profile::change_profile))
+        .api(Policy::write(), routes!(profile::change_password))
+        .api(Policy::read(), routes!(api_tokens::list))
+        .api(Policy::write(), routes!(api_tokens::create))
+        .api(Policy::write(), routes!(api_tokens::revoke))
 }

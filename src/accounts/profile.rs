@@ -16,7 +16,7 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    rate_limit::{Kind, user_key},
+    limits::{LOGIN_ACCOUNT, Subject},
     state::{App, AppState},
     timestamps,
 };
@@ -151,14 +151,16 @@ pub async fn change_password(
 /// Sets a new password when the old one is right, and ends all sessions but this, and all API tokens when asked to.
 ///
 /// # Errors
-/// 403 when the old password is wrong.
+/// 403 when the old password is wrong, 429 when too many were.
 pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<PasswordChanged> {
     let user = &by.user;
     let account = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    let go = app.passwords.wait().await?;
-    app.limits.peek(Kind::LoginAccount, &user_key(user.id))?;
-    if !go.verify(change.old_password, Some(account.password_hash)).await? {
-        app.limits.charge(Kind::LoginAccount, &user_key(user.id));
+    let permit = app.passwords.wait().await?;
+    // By session: neither strangers nor the thief of another session keep the owner from changing the password.
+    let session = Subject::name("session", &by.session.to_string());
+    app.limits.check(&LOGIN_ACCOUNT, &session)?;
+    if !permit.verify(change.old_password, Some(account.password_hash)).await? {
+        app.limits.consume(&LOGIN_ACCOUNT, &session);
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
     let hash = app.passwords.hash(change.new_password).await?;

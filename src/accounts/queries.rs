@@ -93,6 +93,21 @@ pub async fn find_login(db: impl PgExecutor<'_>, name_or_email: &str) -> Result<
     .await?)
 }
 
+/// Whether the account with this name or e-mail address signed in from this address in the last 90 days. By name, so
+/// that it takes as long for an account that does not exist.
+pub async fn is_known_address(db: impl PgExecutor<'_>, name_or_email: &str, address_hash: &str) -> Result<bool> {
+    Ok(query_scalar!(
+        r#"select exists (
+             select from known_addresses k join users u on u.id = k.user_id
+             where (lower(u.username) = lower($1) or lower(u.email) = lower($1))
+               and k.address_hash = $2 and k.last_used_at > now() - interval '90 days') as "is_known!""#,
+        name_or_email,
+        address_hash
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// An account in full.
 ///
 /// # Errors
@@ -190,19 +205,26 @@ pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Re
     Ok(is_known.fetch_one(db).await?)
 }
 
+/// Begins a session, and remembers that the account was used from this address.
 pub async fn insert_session(
     db: impl PgExecutor<'_>,
     id: Uuid,
     user: i64,
     refresh: Uuid,
     expires: OffsetDateTime,
+    address_hash: &str,
 ) -> Result<()> {
     query!(
-        "insert into sessions (id, user_id, refresh_id, expires_at) values ($1, $2, $3, $4)",
+        "with known as (
+             insert into known_addresses as known (user_id, address_hash) values ($2, $5)
+             on conflict (user_id, address_hash) do update set last_used_at = now()
+             where known.last_used_at < now() - interval '1 day')
+         insert into sessions (id, user_id, refresh_id, expires_at) values ($1, $2, $3, $4)",
         id,
         user,
         refresh,
-        expires
+        expires,
+        address_hash
     )
     .execute(db)
     .await?;
@@ -298,14 +320,16 @@ pub async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<bool>
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes sessions and tokens that nobody can use any more.
+/// Removes sessions and tokens that nobody can use any more, and addresses not used for long.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn delete_expired(db: &PgPool) -> Result<u64> {
     let sessions = query!("delete from sessions where expires_at < now() - interval '1 day'").execute(db).await?;
     let tokens = query!("delete from api_tokens where expires_at < now() - interval '30 days'").execute(db).await?;
-    Ok(sessions.rows_affected() + tokens.rows_affected())
+    let addresses =
+        query!("delete from known_addresses where last_used_at < now() - interval '90 days'").execute(db).await?;
+    Ok(sessions.rows_affected() + tokens.rows_affected() + addresses.rows_affected())
 }
 
 pub async fn count_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<i64> {

@@ -5,21 +5,24 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::queries::{self, Rotation, User};
+use super::{
+    guesses::Attempt,
+    queries::{self, Rotation, User},
+};
 use crate::{
     codes,
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    rate_limit::{Client, Kind, StandingSlot, user_key},
+    limits::{BudgetStatus, Client},
     state::{App, AppState},
     token::Use,
 };
@@ -67,13 +70,12 @@ struct SignedInUser {
 pub async fn login(
     State(app): State<AppState>,
     client: Client,
-    Extension(slot): Extension<StandingSlot>,
     Body(login): Body<Login>,
-) -> Result<Json<Success<SignedIn>>> {
-    let user = check(&app, client, &slot, login).await?;
+) -> Result<(Option<BudgetStatus>, Json<Success<SignedIn>>)> {
+    let (user, attempt) = check(&app, client, login).await?;
     let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
-    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app)).await?;
-    Ok(Success::of(signed_in(&app, user, session, refresh)?))
+    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app), &attempt.address_hash).await?;
+    Ok((attempt.status, Success::of(signed_in(&app, user, session, refresh)?)))
 }
 
 /// What a browser keeps of its session: one token that lives as long as the session may.
@@ -89,44 +91,34 @@ pub struct BrowserSession {
 /// # Errors
 /// Those of signing in.
 pub async fn sign_in(app: &App, client: Client, login: Login) -> Result<BrowserSession> {
-    let user = check(app, client, &StandingSlot::default(), login).await?;
+    let (user, attempt) = check(app, client, login).await?;
     let (session, seconds) = (Uuid::now_v7(), app.config.auth.refresh_token_seconds);
-    queries::insert_session(&app.db, session, user.id, Uuid::now_v7(), expiry(app)).await?;
+    queries::insert_session(&app.db, session, user.id, Uuid::now_v7(), expiry(app), &attempt.address_hash).await?;
     let token = app.signer.sign(user.id, session, Uuid::now_v7(), Use::Access, Duration::from_secs(seconds))?;
     Ok(BrowserSession { token, seconds })
 }
 
-/// The account of this name and password, within the limits of guessing; leaves in `slot` how those stand.
-async fn check(app: &App, client: Client, slot: &StandingSlot, login: Login) -> Result<User> {
-    app.limits.peek(Kind::Login, &client.key())?;
+/// The account of this name and password, within the limits of guessing.
+async fn check(app: &App, client: Client, login: Login) -> Result<(User, Attempt)> {
     let found = queries::find_login(&app.db, &login.username).await?;
-    let account = account_key(found.as_ref(), &login.username);
-    app.limits.peek(Kind::LoginAccount, &account)?;
-    let go = app.passwords.wait().await?;
+    let mut attempt = Attempt::begin(app, client, &login.username, found.as_ref()).await?;
+    let permit = app.passwords.wait().await?;
     // Of many sent at once, those still waiting when the budget ends are not tried any more.
-    let standing = app.limits.peek(Kind::Login, &client.key())?;
-    app.limits.peek(Kind::LoginAccount, &account)?;
-    let is_right = go.verify(login.password, found.as_ref().map(|u| u.password_hash.clone())).await?;
+    attempt.check(&app.limits)?;
+    let hash = found.as_ref().filter(|_| attempt.may_succeed(&app.limits)).map(|user| user.password_hash.clone());
+    let is_right = permit.verify(login.password, hash).await?;
     let Some(user) = found.filter(|_| is_right) else {
-        let _ = app.limits.charge(Kind::Login, &client.key()).map(|standing| slot.set(standing));
-        app.limits.charge(Kind::LoginAccount, &account);
-        return Err(Error::new(&codes::INVALID_CREDENTIALS));
+        let error = Error::new(&codes::INVALID_CREDENTIALS);
+        return Err(match attempt.record_wrong(&app.limits) {
+            Some(status) => status.on(error),
+            None => error,
+        });
     };
-    let _ = standing.map(|standing| slot.set(standing));
     if !user.is_active {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));
     }
     info!(user.id = user.id, "signed in {}", user.username);
-    Ok(user)
-}
-
-/// The account whose budget of wrong passwords an attempt counts against, under whichever of its names.
-/// A name nobody has is counted like one somebody has; only as much of it is kept as a name may be long.
-fn account_key(found: Option<&User>, name: &str) -> String {
-    match found {
-        Some(user) => user_key(user.id),
-        None => format!("name:{}", name.to_lowercase().chars().take(254).collect::<String>()),
-    }
+    Ok((user, attempt))
 }
 
 /// A refresh token.

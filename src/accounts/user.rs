@@ -14,7 +14,7 @@ use crate::{
     codes,
     error::{Error, OrRefuse, Result},
     extract::Choice,
-    rate_limit,
+    policy::PendingBudget,
     state::{App, AppState},
     token::Use,
 };
@@ -174,17 +174,16 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let app = AppState::from_ref(state);
         let token = bearer(&parts.headers)?.or_refuse(&codes::UNAUTHENTICATED)?;
-        let user = match identify(token, &app).await {
-            Ok(user) => user,
-            Err(e) => {
-                if matches!(e, Error::Refused(_)) {
-                    rate_limit::charge_wrong(&app.limits, parts);
-                }
-                return Err(e);
+        let user = identify(token, &app).await;
+        if let Some(pending) = parts.extensions.get::<PendingBudget>() {
+            match &user {
+                Ok(user) => pending.consume(&app.limits, user.id)?,
+                Err(Error::Refused(_)) => pending.penalize_address(&app.limits),
+                // The credentials were not looked at.
+                Err(_) => pending.release(),
             }
-        };
-        rate_limit::check_user(&app.limits, parts, user.id)?;
-        Ok(user)
+        }
+        user
     }
 }
 

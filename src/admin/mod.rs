@@ -9,7 +9,7 @@ pub use users::{UserChange, change_user};
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     accounts::{Admin, CurrentUser},
@@ -21,20 +21,24 @@ use crate::{
     i18n::Lang,
     package::text,
     page::{Page, Pagination},
-    plugins as catalogue, ratings,
+    plugins as catalogue,
+    policy::{Policy, Routes},
+    ratings,
     state::{App, AppState},
 };
 
 /// The routes below `/admin`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(stats))
-        .routes(routes!(users::list))
-        .routes(routes!(users::change))
-        .routes(routes!(plugins::list, plugins::delete_named))
-        .routes(routes!(plugins::change, plugins::delete))
-        .routes(routes!(delete_rating))
-        .routes(routes!(audit_log))
+pub fn router() -> Routes {
+    Routes::new()
+        .api(Policy::read(), routes!(stats))
+        .api(Policy::read(), routes!(users::list))
+        .api(Policy::write(), routes!(users::change))
+        .api(Policy::read(), routes!(plugins::list))
+        .api(Policy::write(), routes!(plugins::delete_named))
+        .api(Policy::write(), routes!(plugins::change))
+        .api(Policy::write(), routes!(plugins::delete))
+        .api(Policy::write(), routes!(delete_rating))
+        .api(Policy::read(), routes!(audit_log))
 }
 
 /// Totals for administrators.

@@ -20,7 +20,7 @@ pub use compare::{Change, Comparison, FileChange, Line, compare};
 pub use contents::{Contents, StoredFile, find_version, read as read_contents, read_file, read_received};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
-pub use download::{Files, origin};
+pub use download::Files;
 pub use list::{Items, PluginList, fill_page};
 pub use manage::{
     StatusChange, change_own_status, delete, delete_owner, insert_owner, read_optional_reason, read_reason, set_status,
@@ -36,33 +36,38 @@ pub use queries::{
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 pub use verify::{Finding, Report, Trouble, repair, stray_age, sweep, verify};
 
-use axum::extract::DefaultBodyLimit;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::{package::MAX_COMPRESSED, state::AppState};
-
-/// The routes below `/plugins`, `/tags` and `/stats`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(details::details, manage::change_status))
-        .routes(routes!(download::download))
-        .routes(routes!(download::download_version))
-        .routes(routes!(files::list_files))
-        .routes(routes!(files::show_file))
-        .routes(routes!(compare::compare_versions))
-        .routes(routes!(stats::plugin_stats))
-        .routes(routes!(stats::marketplace_stats))
-        .routes(routes!(list::tags))
-        .routes(routes!(manage::yank, manage::unyank))
-        .routes(routes!(manage::owners))
-        .routes(routes!(manage::add_owner, manage::remove_owner))
-}
+use crate::{
+    codes,
+    package::MAX_COMPRESSED,
+    policy::{Policy, Routes},
+};
 
 /// Largest body of an upload: a package, and room of its own for the multipart frame around it.
 pub const MAX_UPLOAD: u64 = MAX_COMPRESSED + 64 * 1024;
+/// Receives a package.
+pub const UPLOAD: Policy = Policy::publish().body(MAX_UPLOAD, &codes::PACKAGE_TOO_LARGE);
 
-/// The routes that receive packages, apart for their larger body and longer time.
-pub fn upload_router() -> OpenApiRouter<AppState> {
-    let most = DefaultBodyLimit::max(MAX_UPLOAD as usize);
-    OpenApiRouter::new().routes(routes!(publish::upload)).routes(routes!(publish::upload_alias)).layer(most)
+/// The routes below `/plugins`, `/tags` and `/stats`.
+pub fn router() -> Routes {
+    Routes::new()
+        .api(UPLOAD, routes!(publish::upload))
+        .api(UPLOAD, routes!(publish::upload_alias))
+        .api(Policy::read(), routes!(details::details))
+        .api(Policy::write(), routes!(manage::change_status))
+        .api(Policy::download(), routes!(download::download))
+        .api(Policy::download(), routes!(download::download_version))
+        .get("/plugins/{id}/{version}/{file}", Policy::download(), download::origin)
+        .api(Policy::read(), routes!(files::list_files))
+        .api(Policy::read(), routes!(files::show_file))
+        .api(Policy::read(), routes!(compare::compare_versions))
+        .api(Policy::read(), routes!(stats::plugin_stats))
+        .api(Policy::read(), routes!(stats::marketplace_stats))
+        .api(Policy::read(), routes!(list::tags))
+        .api(Policy::write(), routes!(manage::yank))
+        .api(Policy::write(), routes!(manage::unyank))
+        .api(Policy::read(), routes!(manage::owners))
+        .api(Policy::write(), routes!(manage::add_owner))
+        .api(Policy::write(), routes!(manage::remove_owner))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     accounts::{CurrentUser, Scope},
@@ -19,6 +19,7 @@ use crate::{
     package::text,
     page::{Page, Pagination},
     plugins::{self, PluginId, RatingChange, Status},
+    policy::{Policy, Routes},
     state::{App, AppState},
     timestamps,
 };
@@ -29,8 +30,11 @@ pub use queries::{Reviewed, find_own, find_plugin_of, recent};
 const MAX_REVIEW: usize = 5_000;
 
 /// The routes below `/plugins/{id}/ratings`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, rate, unrate))
+pub fn router() -> Routes {
+    Routes::new()
+        .api(Policy::read(), routes!(list))
+        .api(Policy::write(), routes!(rate))
+        .api(Policy::write(), routes!(unrate))
 }
 
 /// A rating as others see it.

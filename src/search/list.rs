@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{RawQuery, State},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use semver::Version;
@@ -12,7 +12,7 @@ use crate::{
     cache,
     envelope::Success,
     error::Result,
-    extract::{Body, Fields, FromFields, FromParams, Params, Query},
+    extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
     page::Page,
     plugins::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     state::{App, AppState},
@@ -22,6 +22,12 @@ use crate::{
 const MAX_QUERY: usize = 1_000;
 /// The most tags of a filter.
 const MAX_TAGS: usize = 20;
+
+/// Whether a list is asked for by words, which is a search.
+pub(super) fn is_search(uri: &Uri) -> bool {
+    // The same value that `from_params` takes.
+    query_values(uri, "search").next().is_some_and(|words| !words.trim().is_empty())
+}
 
 /// What to show.
 #[derive(Debug)]

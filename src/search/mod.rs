@@ -10,14 +10,14 @@ mod suggestions;
 pub use follow::{Search, rebuild, refresh, rest};
 pub use list::{Wanted, find};
 
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::state::AppState;
+use crate::policy::{Policy, Routes};
 
 /// The routes `/plugins` (reading) and `/search`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list::list))
-        .routes(routes!(list::search))
-        .routes(routes!(suggestions::suggestions))
+pub fn router() -> Routes {
+    Routes::new()
+        .api(Policy::read_or_search(list::is_search), routes!(list::list))
+        .api(Policy::search(), routes!(list::search))
+        .api(Policy::search(), routes!(suggestions::suggestions))
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{look::Look, visitor::Visitor};
 use crate::{
     error::Result,
-    extract::{Choice, FromParams, Params, Query},
+    extract::{Choice, FromParams, Params, Query, query_values},
     page::{Page, Pagination},
     plugins::{Filter, Order, PluginItem, Sort, StatusFilter},
     search::{self, Wanted},
@@ -18,6 +22,8 @@ use crate::{
 
 /// Entries of a page.
 const LIMIT: u32 = 20;
+/// The most characters of a value in the address.
+const MAX_VALUE: usize = 255;
 /// Tags offered as filters.
 const TAGS: usize = 18;
 
@@ -30,8 +36,14 @@ impl FromParams for Asked {
     fn from_params(params: &mut Params) -> Self {
         const KNOWN: [&str; 9] = ["q", "tag", "author", "rating", "runs_on", "status", "sort", "order", "page"];
         let pairs = KNOWN.iter().flat_map(|name| params.all(name).into_iter().map(|value| ((*name).to_owned(), value)));
-        Self { pairs: pairs.filter(|(_, value)| value.chars().count() <= 255).take(30).collect() }
+        Self { pairs: pairs.filter(|(_, value)| value.chars().count() <= MAX_VALUE).take(30).collect() }
     }
+}
+
+/// Whether a list is asked for by words, which is a search.
+pub(super) fn is_search(uri: &Uri) -> bool {
+    // The same values that `Asked` takes.
+    query_values(uri, "q").any(|words| words.chars().count() <= MAX_VALUE && !words.trim().is_empty())
 }
 
 impl Asked {

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{cookies, look::Look, redirect};
 use crate::{
-    error::Refusal,
+    codes,
+    error::{Error, Refusal},
     middleware::BASES,
     plugins::PluginItem,
     search::{self, Wanted},
@@ -50,35 +51,32 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
     let (parts, body) = request.into_parts();
     let asked = parts.clone();
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() {
-        if let Some(target) = without_slash(&asked).filter(|_| refusal.status == StatusCode::NOT_FOUND) {
-            response = with_headers_of(&response, redirect::permanent(&target));
-        } else if wants_page(&asked) {
-            response = page_of(&app, &asked, &refusal, response).await;
-        }
+    if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>()
+        && wants_page(&asked)
+    {
+        response = page_of(&app, &asked, &refusal, response).await;
     }
     finish(&app, &asked, &mut response);
     response
 }
 
-/// The address without the slash at its end, when it has one too many. A path that holds `//` or a backslash was mistyped
-/// otherwise, and browsers could read what is left of it as another site.
-fn without_slash(asked: &Parts) -> Option<String> {
-    let path = asked.uri.path();
-    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
-    if asked.method != Method::GET || path.contains("//") || path.contains('\\') {
-        return None;
+/// Answers what no route was matched for: the page of the address without the slash at its end, or 404.
+pub async fn not_found(method: Method, uri: Uri) -> Response {
+    match without_slash(&method, &uri) {
+        Some(target) => redirect::permanent(&target),
+        None => Error::new(&codes::NOT_FOUND).into_response(),
     }
-    Some(asked.uri.query().map_or_else(|| shorter.to_owned(), |query| format!("{shorter}?{query}")))
 }
 
-/// An answer with what was said about the one it replaces, its content apart.
-fn with_headers_of(replaced: &Response, mut response: Response) -> Response {
-    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_LANGUAGE];
-    for (name, value) in replaced.headers().iter().filter(|(name, _)| !own.contains(name)) {
-        response.headers_mut().insert(name.clone(), value.clone());
+/// The address without the slash at its end, when it has one too many. A path that holds `//` or a backslash was mistyped
+/// otherwise, and browsers could read what is left of it as another site.
+fn without_slash(method: &Method, uri: &Uri) -> Option<String> {
+    let path = uri.path();
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
+    if *method != Method::GET || path.starts_with("/api/") || path.contains("//") || path.contains('\\') {
+        return None;
     }
-    response
+    Some(uri.query().map_or_else(|| shorter.to_owned(), |query| format!("{shorter}?{query}")))
 }
 
 fn wants_page(asked: &Parts) -> bool {
@@ -101,10 +99,12 @@ async fn page_of(app: &App, asked: &Parts, refusal: &Refusal, envelope: Response
         guess,
         plugins,
     };
-    match look.show_with(refusal.status, &page) {
-        Ok(response) => with_headers_of(&envelope, response),
-        Err(_) => envelope,
+    let Ok(mut response) = look.show_with(refusal.status, &page) else { return envelope };
+    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_LANGUAGE];
+    for (name, value) in envelope.headers().iter().filter(|(name, _)| !own.contains(name)) {
+        response.headers_mut().insert(name.clone(), value.clone());
     }
+    response
 }
 
 /// Words to search for instead of the address that leads nowhere.

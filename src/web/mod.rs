@@ -34,75 +34,82 @@ mod site;
 mod tokens;
 mod visitor;
 
-pub use error_page::around;
+pub use error_page::{around, not_found};
 
-use axum::{
-    Extension, Router,
-    extract::DefaultBodyLimit,
-    routing::{get, post},
+use axum::{Extension, handler::Handler};
+
+use crate::{
+    plugins,
+    policy::{Policy, Routes},
 };
 
-use crate::{extract::MAX_JSON, package::MAX_COMPRESSED, state::AppState};
-
 /// Every page, form and asset of the website.
-pub fn router() -> Router<AppState> {
-    Router::new()
-        .route("/", get(home::home))
-        .route("/plugins", get(browse::browse))
-        .route("/tags", get(browse::tags))
+pub fn router() -> Routes {
+    Routes::new()
+        .get("/", Policy::read(), home::home)
+        .get("/plugins", Policy::read_or_search(browse::is_search), browse::browse)
+        .get("/tags", Policy::read(), browse::tags)
         .merge(plugin_pages())
         .merge(account_pages())
         .merge(admin_pages())
-        .route("/guide", get(guide::guide))
-        .route("/guide/template.tar.gz", get(guide::template))
-        .route("/publish", get(publish::form).post(publish::publish))
-        .route("/feed.atom", get(feeds::newest))
-        .route("/robots.txt", get(site::robots))
-        .route("/sitemap.xml", get(site::sitemap))
-        .route("/favicon.ico", get(assets::favicon))
-        .route("/assets/{*path}", get(assets::asset))
-        .layer(DefaultBodyLimit::max(MAX_JSON))
-        .merge(upload_page())
-        .layer(Extension(preview::Drafts::default()))
+        .merge(publish_pages())
+        .get("/feed.atom", Policy::read(), feeds::newest)
+        .get("/robots.txt", Policy::read(), site::robots)
+        .get("/sitemap.xml", Policy::read(), site::sitemap)
+        .get("/favicon.ico", Policy::read(), assets::favicon)
+        .get("/assets/{*path}", Policy::read(), assets::asset)
 }
 
-fn plugin_pages() -> Router<AppState> {
-    Router::new()
-        .route("/plugins/{id}", get(plugin::overview))
-        .route("/plugins/{id}/versions", get(plugin::versions))
-        .route("/plugins/{id}/files", get(contents::current_files))
-        .route("/plugins/{id}/files/{version}", get(contents::files))
-        .route("/plugins/{id}/files/{version}/{*path}", get(contents::file))
-        .route("/plugins/{id}/compare", get(contents::choose))
-        .route("/plugins/{id}/compare/{range}", get(contents::compare))
-        .route("/plugins/{id}/reviews", get(reviews::list).post(reviews::save))
-        .route("/plugins/{id}/reviews/delete", post(reviews::delete))
-        .route("/plugins/{id}/manage", get(manage::page).post(manage::change))
-        .route("/plugins/{id}/badge.svg", get(badge::badge))
-        .route("/plugins/{id}/feed.atom", get(feeds::of_plugin))
+fn plugin_pages() -> Routes {
+    Routes::new()
+        .get("/plugins/{id}", Policy::read(), plugin::overview)
+        .get("/plugins/{id}/versions", Policy::read(), plugin::versions)
+        .get("/plugins/{id}/files", Policy::read(), contents::current_files)
+        .get("/plugins/{id}/files/{version}", Policy::read(), contents::files)
+        .get("/plugins/{id}/files/{version}/{*path}", Policy::read(), contents::file)
+        .get("/plugins/{id}/compare", Policy::read(), contents::choose)
+        .get("/plugins/{id}/compare/{range}", Policy::read(), contents::compare)
+        .get("/plugins/{id}/reviews", Policy::read(), reviews::list)
+        .post("/plugins/{id}/reviews", Policy::write(), reviews::save)
+        .post("/plugins/{id}/reviews/delete", Policy::write(), reviews::delete)
+        .get("/plugins/{id}/manage", Policy::read(), manage::page)
+        .post("/plugins/{id}/manage", Policy::write(), manage::change)
+        .get("/plugins/{id}/badge.svg", Policy::read(), badge::badge)
+        .get("/plugins/{id}/feed.atom", Policy::read(), feeds::of_plugin)
 }
 
-fn account_pages() -> Router<AppState> {
-    Router::new()
-        .route("/register", get(sign_in::register_form).post(sign_in::register))
-        .route("/login", get(sign_in::login_form).post(sign_in::login))
-        .route("/logout", post(sign_in::logout))
-        .route("/account", get(account::page).post(account::change))
-        .route("/account/plugins", get(manage::mine))
-        .route("/account/tokens", get(tokens::page).post(tokens::change))
+fn account_pages() -> Routes {
+    Routes::new()
+        .get("/register", Policy::read(), sign_in::register_form)
+        .post("/register", Policy::register(), sign_in::register)
+        .get("/login", Policy::read(), sign_in::login_form)
+        .post("/login", Policy::login(), sign_in::login)
+        .post("/logout", Policy::write(), sign_in::logout)
+        .get("/account", Policy::read(), account::page)
+        .post("/account", Policy::write(), account::change)
+        .get("/account/plugins", Policy::read(), manage::mine)
+        .get("/account/tokens", Policy::read(), tokens::page)
+        .post("/account/tokens", Policy::write(), tokens::change)
 }
 
-fn admin_pages() -> Router<AppState> {
-    Router::new()
-        .route("/admin", get(admin::overview))
-        .route("/admin/users", get(admin::users).post(admin_changes::change_user))
-        .route("/admin/plugins", get(admin::plugins).post(admin_changes::change_plugin))
-        .route("/admin/reviews", get(admin::reviews).post(admin_changes::remove_review))
-        .route("/admin/audit", get(admin::audit_log))
+fn admin_pages() -> Routes {
+    Routes::new()
+        .get("/admin", Policy::read(), admin::overview)
+        .get("/admin/users", Policy::read(), admin::users)
+        .post("/admin/users", Policy::write(), admin_changes::change_user)
+        .get("/admin/plugins", Policy::read(), admin::plugins)
+        .post("/admin/plugins", Policy::write(), admin_changes::change_plugin)
+        .get("/admin/reviews", Policy::read(), admin::reviews)
+        .post("/admin/reviews", Policy::write(), admin_changes::remove_review)
+        .get("/admin/audit", Policy::read(), admin::audit_log)
 }
 
-/// The page that receives packages, apart for its larger body.
-fn upload_page() -> Router<AppState> {
-    let most = DefaultBodyLimit::max(MAX_COMPRESSED as usize + 64 * 1024);
-    Router::new().route("/publish/check", post(publish::check)).layer(most)
+fn publish_pages() -> Routes {
+    let drafts = Extension(preview::Drafts::default());
+    Routes::new()
+        .get("/guide", Policy::read(), guide::guide)
+        .get("/guide/template.tar.gz", Policy::read(), guide::template)
+        .get("/publish", Policy::read(), publish::form)
+        .post("/publish", Policy::publish(), publish::publish.layer(drafts.clone()))
+        .post("/publish/check", plugins::UPLOAD, publish::check.layer(drafts))
 }

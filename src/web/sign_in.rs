@@ -14,7 +14,7 @@ use crate::{
     accounts::{self, BrowserSession, Login, NewUser},
     error::Result,
     extract::{FromParams, Params, Query},
-    rate_limit::Client,
+    limits::Client,
     state::{App, AppState},
 };
 

@@ -1,0 +1,74 @@
+//! How many wrong passwords are allowed.
+//!
+//! Two budgets bound guessing: `limits.login` counts all wrong passwords of an address, `limits.login_account` those for
+//! one account. The second one must not let strangers keep an account's owner out, so it is counted apart for every
+//! address that the account signed in from before; all other addresses share one count.
+//!
+//! Nor must it tell which e-mail address belongs to which username. So what is refused with 429 is counted by the name
+//! that was typed, whoever has it. What all unknown addresses tried for an account under both of its names is counted
+//! too, so that nobody gets twice the guesses; when that count is used up, every password is wrong.
+
+use super::queries::{self, User};
+use crate::{
+    error::Result,
+    limits::{BudgetStatus, Client, LOGIN, LOGIN_ACCOUNT, Limits, Subject},
+    state::App,
+};
+
+/// The most characters of a typed name that are kept: no name is longer.
+const MAX_NAME: usize = 254;
+
+/// One attempt to sign in with a password.
+pub(super) struct Attempt {
+    /// The address, hashed.
+    pub address_hash: String,
+    /// What is left of the budget of the address.
+    pub status: Option<BudgetStatus>,
+    address: Subject,
+    name: Subject,
+    /// The account's total from unknown addresses; none from a known one, or when there is no such account.
+    account: Option<Subject>,
+}
+
+impl Attempt {
+    /// Finds the budgets of an attempt.
+    ///
+    /// # Errors
+    /// 429 when one of them is used up.
+    pub async fn begin(app: &App, client: Client, typed: &str, found: Option<&User>) -> Result<Self> {
+        let address = client.subject();
+        let address_hash = app.signer.hash(&format!("address {address}"))?;
+        let is_known = queries::is_known_address(&app.db, typed, &address_hash).await?;
+        let typed: String = typed.to_lowercase().chars().take(MAX_NAME).collect();
+        let (name, account) = match is_known {
+            true => (Subject::name("name", &format!("{typed} from {address}")), None),
+            false => (Subject::name("name", &typed), found.map(|user| Subject::name("account", &user.id.to_string()))),
+        };
+        let mut attempt = Self { address_hash, status: None, address, name, account };
+        attempt.check(&app.limits)?;
+        Ok(attempt)
+    }
+
+    /// Whether the attempt may be made.
+    ///
+    /// # Errors
+    /// 429 when it may not.
+    pub fn check(&mut self, limits: &Limits) -> Result<()> {
+        self.status = limits.check(&LOGIN, &self.address)?;
+        limits.check(&LOGIN_ACCOUNT, &self.name)?;
+        Ok(())
+    }
+
+    /// Whether the right password may be accepted.
+    pub fn may_succeed(&self, limits: &Limits) -> bool {
+        !self.account.as_ref().is_some_and(|account| limits.is_exceeded(&LOGIN_ACCOUNT, account))
+    }
+
+    /// Counts a wrong password; what is left of the budget of the address.
+    pub fn record_wrong(&self, limits: &Limits) -> Option<BudgetStatus> {
+        for subject in [Some(&self.name), self.account.as_ref()].into_iter().flatten() {
+            limits.consume(&LOGIN_ACCOUNT, subject);
+        }
+        limits.consume(&LOGIN, &self.address)
+    }
+}

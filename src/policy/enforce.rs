@@ -1,0 +1,307 @@
+//! Applies the policy of a route to its requests: budget, largest body, longest time.
+//!
+//! A layer inside the router, because only there the route is known. Its future is written out, so that a request costs
+//! no box beyond the one that every route of axum has.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderMap, header::AUTHORIZATION},
+    response::{IntoResponse, Response},
+};
+use pin_project_lite::pin_project;
+use tokio::time::{Timeout, timeout};
+use tower::{Layer, Service};
+
+use super::{DrawsOn, Policy, Time};
+use crate::{
+    body::Paced,
+    codes,
+    error::{Error, Result},
+    limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
+    middleware::RouteSlot,
+    state::{App, AppState},
+    token::{Signer, Use},
+};
+
+/// The longest address answered, in bytes.
+const MAX_URI: usize = 16 * 1024;
+
+/// Puts a policy around a route.
+#[derive(Clone)]
+pub(super) struct PolicyLayer(Arc<Enforcement>);
+
+struct Enforcement {
+    policy: Policy,
+    app: AppState,
+    longest: Duration,
+    stall: Duration,
+}
+
+impl PolicyLayer {
+    pub fn new(policy: Policy, app: &AppState) -> Self {
+        let server = &app.config.server;
+        let longest = match policy.time {
+            Time::Request => server.request_timeout_seconds,
+            Time::Upload => server.upload_timeout_seconds,
+        };
+        Self(Arc::new(Enforcement {
+            policy,
+            app: app.clone(),
+            longest: Duration::from_secs(longest),
+            stall: Duration::from_secs(server.stall_timeout_seconds),
+        }))
+    }
+}
+
+impl<S> Layer<S> for PolicyLayer {
+    type Service = Enforced<S>;
+
+    fn layer(&self, inner: S) -> Enforced<S> {
+        Enforced { inner, enforcement: self.0.clone() }
+    }
+}
+
+/// A route with its policy.
+#[derive(Clone)]
+pub(super) struct Enforced<S> {
+    inner: S,
+    enforcement: Arc<Enforcement>,
+}
+
+impl<S> Service<Request> for Enforced<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        record_matched_path(&request);
+        let enforcement = &self.enforcement;
+        let drawn = match enforcement.draw(&mut request) {
+            Ok(drawn) => drawn,
+            Err(error) => return Answer::Refused { response: Some(error.into_response()), drawn: None },
+        };
+        match enforcement.limit_body(request) {
+            Ok((request, has_arrived)) => {
+                let answer = timeout(enforcement.longest, self.inner.call(request));
+                Answer::Running { answer, has_arrived, drawn }
+            }
+            Err(error) => Answer::Refused { response: Some(error.into_response()), drawn: Some(drawn) },
+        }
+    }
+}
+
+/// Tells the middleware around the router which route was matched.
+fn record_matched_path(request: &Request) {
+    if let (Some(slot), Some(route)) = (request.extensions().get::<RouteSlot>(), request.extensions().get()) {
+        let _ = slot.set(MatchedPath::clone(route));
+    }
+}
+
+impl Enforcement {
+    /// Counts the request, or prepares that it is counted as soon as its user is known.
+    fn draw(&self, request: &mut Request) -> Result<Drawn> {
+        let budget = match self.policy.draws_on {
+            DrawsOn::Budget(budget) => budget,
+            DrawsOn::ReadOrSearch(is_search) if is_search(request.uri()) => &limits::SEARCH,
+            DrawsOn::ReadOrSearch(_) => &limits::READ,
+            DrawsOn::Nothing => return Ok(Drawn::Now(None)),
+        };
+        let limits = &self.app.limits;
+        if !limits.are_enabled() {
+            return Ok(Drawn::Now(None));
+        }
+        let address = self.client(request).subject();
+        let credentials = match budget.per {
+            Per::Address => Credentials::None,
+            Per::UserOrAddress | Per::User => Credentials::of(request.headers(), &self.app.signer),
+        };
+        match credentials {
+            Credentials::Session(user) => limits.try_consume(budget, &Subject::User(user)).map(Drawn::Now),
+            Credentials::Unproven if budget.per == Per::User => {
+                // Addresses that send many wrong ones are not listened to meanwhile.
+                limits.check(budget, &address)?;
+                let pending = PendingBudget { budget, address, drawn: Arc::default() };
+                request.extensions_mut().insert(pending.clone());
+                Ok(Drawn::Later(Unsettled { pending, app: self.app.clone() }))
+            }
+            Credentials::Unproven | Credentials::None => limits.try_consume(budget, &address).map(Drawn::Now),
+        }
+    }
+
+    fn client(&self, request: &Request) -> Client {
+        request.extensions().get::<Client>().copied().unwrap_or_else(|| {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+            Client::of(peer, request.headers(), &self.app.config.server.trusted_proxies)
+        })
+    }
+
+    /// Refuses what is too large by its own account, before anything is read or asked for by `100 Continue`. What says
+    /// nothing of its size may be read up to the limit, and has to keep arriving; the flag tells whether it has.
+    fn limit_body(&self, mut request: Request) -> Result<(Request, Option<Arc<AtomicBool>>)> {
+        let uri = request.uri();
+        if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI {
+            return Err(Error::new(&codes::URI_TOO_LONG));
+        }
+        if request.body().is_end_stream() {
+            return Ok((request, None));
+        }
+        let limit = self.policy.body;
+        if request.body().size_hint().lower() > limit.max {
+            return Err(Error::new(limit.refusal));
+        }
+        DefaultBodyLimit::max(usize::try_from(limit.max).unwrap_or(usize::MAX)).apply(&mut request);
+        let has_arrived = Arc::new(AtomicBool::new(false));
+        let request = request.map(|body| Body::new(Paced::new(body, self.stall, has_arrived.clone())));
+        Ok((request, Some(has_arrived)))
+    }
+}
+
+/// What the headers of a request prove, without asking the database.
+enum Credentials {
+    /// The user of a session token with our signature.
+    Session(i64),
+    /// Something that may be an API token, or nothing.
+    Unproven,
+    None,
+}
+
+impl Credentials {
+    fn of(headers: &HeaderMap, signer: &Signer) -> Self {
+        let Some(value) = headers.get(AUTHORIZATION) else { return Self::None };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+        let claims = token.and_then(|token| signer.verify(token, Use::Access));
+        claims.and_then(|claims| claims.sub.parse().ok()).map_or(Self::Unproven, Self::Session)
+    }
+}
+
+/// The budget of a request whose user the headers do not prove: an extension of the request, for whoever finds out.
+///
+/// What nobody draws by the end of the request is drawn from the budget of its address.
+#[derive(Clone)]
+pub struct PendingBudget {
+    budget: &'static Budget,
+    address: Subject,
+    /// Set once the request is counted; empty inside when the budget was used up.
+    drawn: Arc<OnceLock<Option<BudgetStatus>>>,
+}
+
+impl PendingBudget {
+    /// Counts the request for its user, once.
+    ///
+    /// # Errors
+    /// 429 when the budget is used up.
+    pub fn consume(&self, limits: &Limits, user: i64) -> Result<()> {
+        if self.drawn.get().is_some() {
+            return Ok(());
+        }
+        let counted = limits.try_consume(self.budget, &Subject::User(user));
+        let _ = self.drawn.set(counted.as_ref().ok().copied().flatten());
+        counted.map(|_| ())
+    }
+
+    /// Counts the request for nobody: who sent it could not be found out, for a reason of ours.
+    pub fn release(&self) {
+        let _ = self.drawn.set(None);
+    }
+
+    /// Counts the request for its address, once: its credentials were wrong.
+    pub fn penalize_address(&self, limits: &Limits) {
+        self.drawn.get_or_init(|| limits.consume(self.budget, &self.address));
+    }
+}
+
+/// What a request drew on its budget.
+enum Drawn {
+    Now(Option<BudgetStatus>),
+    Later(Unsettled),
+}
+
+impl Drawn {
+    /// The status for the headers of the answer.
+    fn status(&self) -> Option<BudgetStatus> {
+        match self {
+            Self::Now(status) => *status,
+            Self::Later(unsettled) => unsettled.settle(),
+        }
+    }
+}
+
+/// A pending budget that is drawn at the latest when the request ends, also when its client leaves.
+struct Unsettled {
+    pending: PendingBudget,
+    app: Arc<App>,
+}
+
+impl Unsettled {
+    fn settle(&self) -> Option<BudgetStatus> {
+        self.pending.penalize_address(&self.app.limits);
+        self.pending.drawn.get().copied().flatten()
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+pin_project! {
+    /// The answer of a route, or the refusal of its policy.
+    #[project = AnswerProjection]
+    pub(super) enum Answer<F> {
+        Refused { response: Option<Response>, drawn: Option<Drawn> },
+        Running { #[pin] answer: Timeout<F>, has_arrived: Option<Arc<AtomicBool>>, drawn: Drawn },
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (mut response, status) = match self.project() {
+            AnswerProjection::Refused { response, drawn } => {
+                (response.take().unwrap_or_default(), drawn.as_ref().and_then(Drawn::status))
+            }
+            AnswerProjection::Running { answer, has_arrived, drawn } => {
+                let response = match ready!(answer.poll(cx)) {
+                    Ok(Ok(response)) => response,
+                    Err(_) => timed_out(has_arrived.as_deref()),
+                };
+                (response, drawn.status())
+            }
+        };
+        for (name, value) in status.into_iter().flat_map(BudgetStatus::headers) {
+            // What the handler says of a budget of its own comes first.
+            response.headers_mut().entry(name).or_insert(value);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// A body that did not arrive in time is the client's doing, anything else ours.
+fn timed_out(has_arrived: Option<&AtomicBool>) -> Response {
+    if has_arrived.is_some_and(|has_arrived| !has_arrived.load(Ordering::Relaxed)) {
+        return Error::new(&codes::REQUEST_TIMEOUT).into_response();
+    }
+    Error::Unavailable(anyhow::anyhow!("a request took too long")).into_response()
+}

@@ -1,0 +1,122 @@
+//! What holds for a route: the budget that its requests draw on, its largest body and its longest time.
+//!
+//! A [`Policy`] stands beside the handler where a part adds it to its [`Routes`], and there is no other way to add one:
+//! a route without a policy does not compile. The middleware in `enforce` applies it to the route that was matched;
+//! nothing is guessed from a path.
+
+mod enforce;
+mod routes;
+
+pub use enforce::PendingBudget;
+pub use routes::Routes;
+
+use axum::http::Uri;
+
+use crate::{
+    codes::{self, Code},
+    extract::MAX_JSON,
+    limits::{self, Budget},
+};
+
+/// What holds for one route.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    draws_on: DrawsOn,
+    body: Body,
+    time: Time,
+}
+
+/// The budget of a route.
+#[derive(Clone, Copy, Debug)]
+enum DrawsOn {
+    Budget(&'static Budget),
+    /// `search` when the request is one, else `read`.
+    ReadOrSearch(fn(&Uri) -> bool),
+    Nothing,
+}
+
+/// The largest body of a route.
+#[derive(Clone, Copy, Debug)]
+struct Body {
+    /// Bytes.
+    max: u64,
+    /// What a larger one is refused with.
+    refusal: &'static Code,
+}
+
+/// The longest time that a route may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// `server.request_timeout_seconds`.
+    Request,
+    /// `server.upload_timeout_seconds`.
+    Upload,
+}
+
+impl Policy {
+    const fn on(draws_on: DrawsOn) -> Self {
+        Self { draws_on, body: Body { max: MAX_JSON as u64, refusal: &codes::BODY_TOO_LARGE }, time: Time::Request }
+    }
+
+    /// Draws on this budget, takes the body of a form or JSON, and no longer than any request.
+    pub const fn of(budget: &'static Budget) -> Self {
+        Self::on(DrawsOn::Budget(budget))
+    }
+
+    /// Reads.
+    pub const fn read() -> Self {
+        Self::of(&limits::READ)
+    }
+
+    /// Searches.
+    pub const fn search() -> Self {
+        Self::of(&limits::SEARCH)
+    }
+
+    /// Reads, and searches when `is_search` finds words in the decoded query.
+    pub const fn read_or_search(is_search: fn(&Uri) -> bool) -> Self {
+        Self::on(DrawsOn::ReadOrSearch(is_search))
+    }
+
+    /// Sends a package.
+    pub const fn download() -> Self {
+        Self::of(&limits::DOWNLOAD)
+    }
+
+    /// Changes something.
+    pub const fn write() -> Self {
+        Self::of(&limits::WRITE)
+    }
+
+    /// Makes an account.
+    pub const fn register() -> Self {
+        Self::of(&limits::REGISTER)
+    }
+
+    /// Signs in. A request is a read; wrong passwords also draw on the budgets that `accounts` keeps for them.
+    pub const fn login() -> Self {
+        Self::read()
+    }
+
+    /// Publishes, which may take as long as an upload.
+    pub const fn publish() -> Self {
+        Self::of(&limits::PUBLISH).time(Time::Upload)
+    }
+
+    /// Draws on nothing: for what must answer however much is asked. The reason is for readers of the route.
+    pub const fn without_budget(_reason: &'static str) -> Self {
+        Self::on(DrawsOn::Nothing)
+    }
+
+    /// Takes a body of at most `max` bytes, and refuses a larger one with 413 and this code.
+    pub const fn body(mut self, max: u64, refusal: &'static Code) -> Self {
+        self.body = Body { max, refusal };
+        self
+    }
+
+    /// Takes at most this time.
+    pub const fn time(mut self, time: Time) -> Self {
+        self.time = time;
+        self
+    }
+}

@@ -1,0 +1,118 @@
+//! Where parts declare their routes, each with its policy.
+
+use axum::{
+    Router,
+    handler::Handler,
+    routing::{self, MethodRouter},
+};
+use utoipa::openapi::{OpenApi, PathItem};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::{Policy, enforce::PolicyLayer};
+use crate::{middleware::BASES, state::AppState};
+
+/// Routes, each with the policy that holds for it.
+#[derive(Default)]
+pub struct Routes {
+    routes: Vec<Route>,
+    /// Routers made by libraries.
+    routers: Vec<(Policy, Router<AppState>)>,
+    document: OpenApiRouter<AppState>,
+}
+
+struct Route {
+    path: String,
+    /// Below each base of the API, or at the root.
+    is_api: bool,
+    policy: Policy,
+    handler: MethodRouter<AppState>,
+}
+
+impl Routes {
+    /// No routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one operation of the API: what `routes!` makes of one handler.
+    ///
+    /// # Panics
+    /// When it is more than one: each has a policy of its own.
+    pub fn api(mut self, policy: Policy, (schemas, paths, handler): UtoipaMethodRouter<AppState>) -> Self {
+        let path = paths.paths.keys().next().cloned().unwrap_or_default();
+        let operations: usize = paths.paths.values().map(count_operations).sum();
+        assert_eq!(operations, 1, "{path}: one operation, one policy");
+        // For the document only: the router is built by `into_router`.
+        self.document = self.document.routes((schemas, paths, MethodRouter::new()));
+        self.routes.push(Route { path, is_api: true, policy, handler });
+        self
+    }
+
+    /// Adds a page or another address at the root that is read.
+    pub fn get<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, AppState>) -> Self {
+        self.page(path, policy, routing::get(handler))
+    }
+
+    /// Adds an address at the root that forms are sent to.
+    pub fn post<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, AppState>) -> Self {
+        self.page(path, policy, routing::post(handler))
+    }
+
+    fn page(mut self, path: &str, policy: Policy, handler: MethodRouter<AppState>) -> Self {
+        self.routes.push(Route { path: path.to_owned(), is_api: false, policy, handler });
+        self
+    }
+
+    /// Adds a router that a library made.
+    pub fn library(mut self, policy: Policy, router: impl Into<Router<AppState>>) -> Self {
+        self.routers.push((policy, router.into()));
+        self
+    }
+
+    /// Adds the routes of a part.
+    pub fn merge(mut self, part: Self) -> Self {
+        self.routes.extend(part.routes);
+        self.routers.extend(part.routers);
+        self.document = self.document.merge(part.document);
+        self
+    }
+
+    /// The OpenAPI document of all operations so far.
+    pub fn document(&self) -> OpenApi {
+        self.document.get_openapi().clone()
+    }
+
+    /// Builds the router. Requests for anything else draw on the policies of `not_found` and `method_not_allowed`.
+    pub fn into_router<T: 'static, U: 'static>(
+        self,
+        app: &AppState,
+        not_found: (Policy, impl Handler<T, AppState>),
+        method_not_allowed: (Policy, impl Handler<U, AppState>),
+    ) -> Router {
+        let mut router = Router::new();
+        for Route { path, is_api, policy, handler } in self.routes {
+            let handler = handler.route_layer(PolicyLayer::new(policy, app));
+            if is_api {
+                // Not nested: that would put another layer around each route.
+                for base in BASES {
+                    router = router.route(&format!("{base}{path}"), handler.clone());
+                }
+            } else {
+                router = router.route(&path, handler);
+            }
+        }
+        for (policy, library) in self.routers {
+            router = router.merge(library.layer(PolicyLayer::new(policy, app)));
+        }
+        let (policy, handler) = not_found;
+        router = router.fallback(handler.layer(PolicyLayer::new(policy, app)));
+        let (policy, handler) = method_not_allowed;
+        router.method_not_allowed_fallback(handler.layer(PolicyLayer::new(policy, app))).with_state(app.clone())
+    }
+}
+
+fn count_operations(item: &PathItem) -> usize {
+    let PathItem { get, put, post, delete, options, head, patch, trace, query, additional_operations, .. } = item;
+    let named = [get, put, post, delete, options, head, patch, trace, query];
+    named.into_iter().flatten().count() + additional_operations.len()
+}
