@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::{
     accounts,
     changes::Worker,
+    database,
     error::Error,
     health, plugins, search,
     state::{App, AppState},
@@ -95,13 +96,13 @@ fn every<F: Future<Output = ()> + Send + 'static>(
 /// # Errors
 /// When the database is away; the next instance or round tries again.
 pub async fn tidy_once(app: &App, period: Duration) -> anyhow::Result<bool> {
-    let mut turn = app.db.begin().await?;
+    let mut turn = database::begin(&app.db).await?;
     if !take_turn(&mut turn, "tidy", period).await? {
         return Ok(false);
     }
     let tidied = async {
-        accounts::delete_expired(&app.db).await?;
-        plugins::forget_old_segments(&app.db).await
+        accounts::delete_expired(&mut turn).await?;
+        plugins::forget_old_segments(&mut turn).await
     };
     tidied.await.map_err(plain)?;
     // Only now the turn counts: had we died, somebody else would have taken it.
@@ -115,14 +116,17 @@ pub async fn tidy_once(app: &App, period: Duration) -> anyhow::Result<bool> {
 /// # Errors
 /// When the database or the store is away; the next instance or round tries again.
 pub async fn sweep_once(app: &App, period: Duration) -> anyhow::Result<bool> {
-    let mut turn = app.db.begin().await?;
+    let mut turn = database::begin(&app.db).await?;
     // A large store takes longer to read than a transaction may rest.
     query!("set local idle_in_transaction_session_timeout = 0").execute(&mut *turn).await?;
     if !take_turn(&mut turn, "sweep", period).await? {
         return Ok(false);
     }
-    plugins::sweep(app, &mut turn).await.map_err(plain)?;
+    let strays = plugins::find_strays(app, &mut turn).await.map_err(plain)?;
+    // Removing needs a connection of its own, and a pool may have but one to spare. What is not removed now because
+    // we die waits for the next period.
     turn.commit().await?;
+    plugins::remove_strays(app, &strays).await.map_err(plain)?;
     app.metrics.done("sweep");
     Ok(true)
 }

@@ -14,6 +14,7 @@ pub mod codes;
 pub mod commands;
 pub mod config;
 pub mod connection;
+pub mod database;
 pub mod envelope;
 pub mod error;
 pub mod error_docs;

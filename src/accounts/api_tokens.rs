@@ -10,7 +10,7 @@ use super::{
     user::{CurrentUser, Scope, SessionUser, token_hash},
 };
 use crate::{
-    audit, codes,
+    audit, codes, database,
     envelope::{Created, Nothing, Success},
     error::{Error, Result},
     extract::{Body, Choice, Fields, FromFields, Path},
@@ -140,7 +140,7 @@ pub async fn make_token(app: &App, user: &CurrentUser, new: NewToken) -> Result<
     let token = format!("{PREFIX}{}", random_hex(32));
     let scopes: Vec<String> = new.scopes.iter().map(|scope| scope.name().to_owned()).collect();
     let expires_at = OffsetDateTime::now_utc() + Duration::days(new.expires_in_days);
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     let about = queries::insert_api_token(
         &mut tx,
         user.id,
@@ -175,7 +175,7 @@ pub async fn revoke(
 /// # Errors
 /// 404 when the user has no such token.
 pub async fn revoke_token(app: &App, user: &CurrentUser, id: i64) -> Result<()> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     if !queries::delete_api_token(&mut tx, user.id, id).await? {
         return Err(Error::new(&codes::TOKEN_NOT_FOUND));
     }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::offset;
 use crate::{
     accounts::{self, Admin, CurrentUser, UserRow},
-    audit, codes,
+    audit, codes, database,
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
@@ -128,7 +128,7 @@ pub async fn change_user(app: &App, admin: &CurrentUser, id: i64, change: UserCh
         return Err(Error::new(&codes::SELF_LOCKOUT));
     }
     let (target, reason) = (format!("user:{id}"), change.reason.as_deref());
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     if let Some(role) = change.role {
         accounts::set_role(&mut *tx, id, role).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
         audit::record(&mut tx, &admin.username, &format!("user.role.{role}"), &target, reason).await?;

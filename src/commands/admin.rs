@@ -11,6 +11,7 @@ use crate::{
     accounts::{self, NewUser, Passwords},
     audit,
     config::Config,
+    database,
     error::Error,
     token::random_hex,
 };
@@ -61,7 +62,7 @@ async fn act(db: &PgPool, command: Admin) -> anyhow::Result<()> {
         Admin::Create(create) => create_admin(db, create).await,
         Admin::Promote { username } => {
             let id = find(db, &username).await?;
-            let mut tx = db.begin().await?;
+            let mut tx = database::begin(db).await?;
             accounts::set_role(&mut *tx, id, "admin").await.map_err(plain)?;
             audit::record(&mut tx, ACTOR, "user.role.admin", &format!("user:{id}"), None).await.map_err(plain)?;
             tx.commit().await?;
@@ -70,7 +71,7 @@ async fn act(db: &PgPool, command: Admin) -> anyhow::Result<()> {
         }
         Admin::Disable { username } => {
             let id = find(db, &username).await?;
-            let mut tx = db.begin().await?;
+            let mut tx = database::begin(db).await?;
             accounts::set_active(&mut *tx, id, false).await.map_err(plain)?;
             audit::record(&mut tx, ACTOR, "user.disable", &format!("user:{id}"), None).await.map_err(plain)?;
             tx.commit().await?;
@@ -107,7 +108,7 @@ async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
     let hash = Passwords::default().hash(password.clone()).await.map_err(plain)?;
     let new = NewUser { display_name: username.clone(), username: username.clone(), email, password };
     let id = accounts::create_admin(db, &new, &hash).await.map_err(plain)?;
-    let mut tx = db.begin().await?;
+    let mut tx = database::begin(db).await?;
     audit::record(&mut tx, ACTOR, "user.create.admin", &format!("user:{id}"), None).await.map_err(plain)?;
     tx.commit().await?;
     println!("administrator {username} made");

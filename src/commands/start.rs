@@ -5,20 +5,11 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use anyhow::Context;
-use sqlx::{
-    ConnectOptions, PgConnection, PgPool,
-    pool::PoolConnectionMetadata,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::PgPool;
 use tracing::warn;
 
 use crate::{
@@ -26,6 +17,7 @@ use crate::{
     cache::{Cache, Redis},
     changes::{self, Worker},
     config::{self, Config},
+    database,
     health::Health,
     journal::Journal,
     limits::Limits,
@@ -37,9 +29,6 @@ use crate::{
     telemetry::Metrics,
     token::{Signer, kept_secret},
 };
-
-/// How long to wait at start for a database that is still starting itself.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connected database with its tables up to date.
 pub struct Database {
@@ -91,77 +80,7 @@ pub async fn connect_alone(config: &Config) -> anyhow::Result<Database> {
 }
 
 async fn open(config: &Config, url: &str, cluster: Option<Arc<Cluster>>) -> anyhow::Result<Database> {
-    let options: PgConnectOptions = url.parse().context("database.url")?;
-    let options = options
-        .application_name("marketplace")
-        .options([
-            ("statement_timeout", "20s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "60s"),
-        ])
-        .log_statements("trace".parse()?)
-        .log_slow_statements("warn".parse()?, Duration::from_secs(2));
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database.max_connections)
-        .acquire_timeout(Duration::from_secs(config.database.acquire_timeout_seconds))
-        // A connection is tried out only after a pause: one that was just used is alive.
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > Duration::from_secs(1) {
-                    sqlx::Connection::ping(connection).await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_release(tried_out())
-        .connect_lazy_with(options);
-    migrate(&pool).await?;
-    Ok(Database { pool, cluster })
-}
-
-/// How long a connection that is given back may take to prove itself.
-const PROOF: Duration = Duration::from_secs(1);
-
-type Proven<'a> = Pin<Box<dyn Future<Output = Result<bool, sqlx::Error>> + Send + 'a>>;
-
-/// Tries out connections that are given back, within a time: sqlx alone would wait for ever for one
-/// that was given up because it does not answer, and its place in the pool would be lost.
-fn tried_out() -> impl for<'a> Fn(&'a mut PgConnection, PoolConnectionMetadata) -> Proven<'a> + Send + Sync + 'static {
-    let start = Instant::now();
-    // While one has just answered, there is no need to ask each of them.
-    let proven = Arc::new(AtomicU64::new(0));
-    move |connection, _| {
-        let proven = proven.clone();
-        let now = start.elapsed().as_millis() as u64;
-        Box::pin(async move {
-            if now > proven.load(Ordering::Relaxed) + 250 {
-                let ping = tokio::time::timeout(PROOF, sqlx::Connection::ping(connection));
-                ping.await.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))??;
-                proven.store(now, Ordering::Relaxed);
-            }
-            Ok(true)
-        })
-    }
-}
-
-/// Migrates, waiting for a database that does not answer yet.
-async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match pool.acquire().await {
-            Ok(_) => break,
-            Err(e) if Instant::now() < deadline && !matches!(e, sqlx::Error::Configuration(_)) => {
-                warn!(error = %e, "the database does not answer yet");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            Err(e) => return Err(e).context("cannot reach the database"),
-        }
-    }
-    // A newer release may have been here and be rolled back: its migrations are such that we can go on.
-    let mut migrator = sqlx::migrate!();
-    migrator.set_ignore_missing(true);
-    migrator.run(pool).await.context("cannot bring the database's tables up to date")
+    Ok(Database { pool: database::open(&config.database, url).await?, cluster })
 }
 
 /// Makes `data_dir` and the folders in it, each closed to other users: what they hold need not be. Only nginx, which sends

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use sqlx::PgConnection;
+use sqlx::PgPool;
 
 use super::{admin::plain, start::connect};
 use crate::{
@@ -30,17 +30,16 @@ pub(super) async fn run(config: &Config, command: Store) -> anyhow::Result<()> {
     let Store::Verify { repair } = command;
     let storage = Storage::open_configured(&config.storage, &config.data_dir()?)?;
     let database = connect(config).await?;
-    let mut connection = database.pool.acquire().await?;
-    let done = verify(config, &storage, &mut connection, repair).await;
-    drop(connection);
+    let done = verify(config, &storage, &database.pool, repair).await;
     database.close().await?;
     done
 }
 
-async fn verify(config: &Config, storage: &Storage, db: &mut PgConnection, repair: bool) -> anyhow::Result<()> {
+async fn verify(config: &Config, storage: &Storage, db: &PgPool, repair: bool) -> anyhow::Result<()> {
     let bar = ProgressBar::hidden();
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} versions, {eta} left")?);
-    let report = plugins::verify(storage, db, plugins::stray_age(config), |done, all| {
+    let mut connection = db.acquire().await?;
+    let report = plugins::verify(storage, &mut connection, plugins::stray_age(config), |done, all| {
         let (done, all) = (done as u64, all as u64);
         if done == 0 && all >= LARGE {
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
@@ -50,6 +49,7 @@ async fn verify(config: &Config, storage: &Storage, db: &mut PgConnection, repai
     })
     .await
     .map_err(plain)?;
+    drop(connection);
     bar.finish_and_clear();
     for finding in &report.findings {
         println!("{} {}", name(finding.trouble), finding.path);

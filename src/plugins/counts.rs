@@ -4,7 +4,7 @@ use time::{Date, OffsetDateTime};
 use tracing::{error, warn};
 
 use super::queries::{self, VersionFile};
-use crate::{error::Result, failpoint, journal::Segment, state::App};
+use crate::{database, error::Result, failpoint, journal::Segment, state::App};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
@@ -41,7 +41,7 @@ async fn apply(app: &App, segment: &Segment) -> Result<Vec<String>> {
             Err(e) => error!(error = %e, "a journal record holds no day"),
         }
     }
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     if !queries::insert_segment(&mut tx, segment.id).await? {
         warn!(segment = %segment.id, "these counts are in the database already");
         return Ok(Vec::new());

@@ -11,7 +11,7 @@ use super::{
     queries,
 };
 use crate::{
-    cache, codes,
+    cache, codes, database,
     envelope::Success,
     error::{OrRefuse, Result},
     extract::Path,
@@ -51,7 +51,7 @@ where
 /// # Errors
 /// When the database is away.
 pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
-    let mut tx = app.db.begin_with("begin isolation level repeatable read read only").await?;
+    let mut tx = database::begin_snapshot(&app.db).await?;
     let Some(mut plugin) = queries::detail(&mut *tx, id).await? else { return Ok(None) };
     plugin.versions = queries::versions(&mut *tx, id).await?;
     plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<Version>().ok()));

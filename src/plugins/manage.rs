@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tracing::warn;
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     accounts::{self, CurrentUser, Scope},
     audit, cache, codes,
+    database::{self, Transaction},
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Choice, Fields, FromFields, Path},
@@ -22,6 +23,7 @@ use crate::{
     package::text,
     ready::Ready,
     state::{App, AppState},
+    storage::Storage,
 };
 
 /// Why something is done.
@@ -67,14 +69,9 @@ enum Allowed {
 }
 
 /// Locks a plugin for somebody who may change it.
-async fn begin(
-    app: &App,
-    user: &CurrentUser,
-    id: &PluginId,
-    allowed: Allowed,
-) -> Result<Transaction<'static, Postgres>> {
+async fn begin(app: &App, user: &CurrentUser, id: &PluginId, allowed: Allowed) -> Result<Transaction> {
     user.allows(Scope::Manage, id.as_str())?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let is_owner = queries::is_owner(&mut tx, id.as_str(), user.id).await?;
     let is_admin = allowed == Allowed::OwnersAndAdmins && user.is_admin();
@@ -88,7 +85,7 @@ async fn begin(
 }
 
 /// Commits a change of what is listed and brings this instance up to date.
-async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str) -> Result<()> {
+async fn finish(app: &App, mut tx: Transaction, id: &str) -> Result<()> {
     queries::touch(&mut tx, id).await?;
     tx.commit().await?;
     app.feed.settle(vec![id.to_owned()]).await;
@@ -315,7 +312,7 @@ pub async fn delete_owner(app: &App, user: &CurrentUser, id: &PluginId, username
 /// # Errors
 /// 404 when there is no such plugin.
 pub async fn set_status(app: &App, admin: &CurrentUser, id: &str, status: Status, reason: &str) -> Result<()> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let message = (status != Status::Active).then_some(reason);
     queries::set_status(&mut tx, id, status, message, None).await?;
@@ -333,17 +330,22 @@ pub async fn set_status(app: &App, admin: &CurrentUser, id: &str, status: Status
 /// # Errors
 /// 404 when there is no such plugin, 409 when others depend on it.
 pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&str>) -> Result<()> {
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let paths = queries::delete_plugin(&mut tx, id).await?;
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
     tx.commit().await?;
+    // Rows first: a file without a row is only a stray, a row without its file would be a loss. In a task of its own,
+    // because the client may leave now; if it left during the commit, the files stay until the store is swept.
+    let removing = tokio::spawn(remove_files(app.storage.clone(), paths));
     app.feed.settle(vec![id.to_owned()]).await;
-    // Rows first: a file without a row is only a stray, a row without its file would be a loss.
+    Ok(removing.await?)
+}
+
+async fn remove_files(storage: Storage, paths: Vec<String>) {
     for path in paths {
-        if let Err(e) = app.storage.remove(&path).await {
+        if let Err(e) = storage.remove(&path).await {
             warn!(error = ?e, path, "the file of a deleted version stays until the store is swept");
         }
     }
-    Ok(())
 }

@@ -34,7 +34,7 @@ pub use queries::{
     trending,
 };
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
-pub use verify::{Finding, Report, Trouble, repair, stray_age, sweep, verify};
+pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};
 
 use utoipa_axum::routes;
 

@@ -18,7 +18,7 @@ use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
 use tokio::task::spawn_blocking;
-use tracing::info;
+use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
 use super::{
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     accounts::{CurrentUser, Scope},
     body::Stalled,
-    codes,
+    codes, database,
     envelope::Success,
     error::{Error, Fault, OrRefuse, Refusal, Result},
     failpoint,
@@ -157,14 +157,20 @@ pub fn broken(error: axum::extract::multipart::MultipartError) -> Error {
 ///
 /// # Errors
 /// Everything that can be wrong with the package, its owner or its version.
-pub async fn publish(app: &App, user: &CurrentUser, received: Received) -> Result<Outcome> {
+pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
     failpoint::reach("received");
     let (received, package) = inspect(received).await?;
     failpoint::reach("inspected");
-    let manifest = package.manifest;
-    user.allows(Scope::Publish, &manifest.id)?;
-    let mut tx = app.db.begin().await?;
-    let admission = admit(&mut tx, user, &manifest, &received.hash).await?;
+    user.allows(Scope::Publish, &package.manifest.id)?;
+    // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
+    let storing = store(app.clone(), user.clone(), received, package.manifest);
+    tokio::spawn(storing.in_current_span()).await?
+}
+
+/// Inserts the row of an inspected package and keeps its file.
+async fn store(app: AppState, user: CurrentUser, received: Received, manifest: Manifest) -> Result<Outcome> {
+    let mut tx = database::begin(&app.db).await?;
+    let admission = admit(&mut tx, &user, &manifest, &received.hash).await?;
     failpoint::reach("claimed");
     if let Admission::Known(existing) = admission {
         // A file that was lost or put into quarantine comes back with the same bytes.
@@ -236,7 +242,7 @@ async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, h
 /// Those of publishing.
 pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
     user.allows(Scope::Publish, &manifest.id)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     let admission = admit(&mut tx, user, manifest, hash).await?;
     tx.rollback().await?;
     Ok(!matches!(admission, Admission::Known(_)))

@@ -67,19 +67,19 @@ pub async fn plugin_stats(
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}/{today}");
     let ready = of_plugin(&app, id.as_str(), &what, || async {
-        cache::json(&*Success::of(find_stats(&app, &id, days).await?))
+        find_visible(&app, &id).await?;
+        cache::json(&*Success::of(find_stats(&app, id.as_str(), days).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
 
-/// Downloads of a plugin, day by day for so many days.
+/// Downloads of a plugin that is known to be there, day by day for so many days.
 ///
 /// # Errors
-/// 404 when there is no such plugin.
-pub async fn find_stats(app: &App, id: &PluginId, days: u32) -> Result<PluginStats> {
-    find_visible(app, id).await?;
-    let trend = Trend::read(app, Some(id.as_str()), days).await?;
-    let versions = queries::version_downloads(&app.db, id.as_str()).await?;
+/// When the database is unavailable.
+pub async fn find_stats(app: &App, id: &str, days: u32) -> Result<PluginStats> {
+    let trend = Trend::read(app, Some(id), days).await?;
+    let versions = queries::version_downloads(&app.db, id).await?;
     let version_distribution: BTreeMap<String, i64> = versions.into_iter().collect();
     Ok(PluginStats {
         total_downloads: version_distribution.values().sum(),

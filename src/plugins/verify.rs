@@ -7,7 +7,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::TryStreamExt;
-use sqlx::{Connection, PgConnection};
+use sqlx::{PgConnection, PgPool};
 use tracing::{info, warn};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    database,
     error::Result,
     state::App,
     storage::{Storage, Stored},
@@ -72,7 +73,7 @@ pub async fn verify(
     // Files before rows: what is published in between has its row in time.
     let files = list(storage).await?;
     let rows = queries::files(&mut *db).await?;
-    let mut report = find_strays(files, &rows, stray_age);
+    let mut report = without_row(files, &rows, stray_age);
     for (done, row) in rows.iter().enumerate() {
         progress(done, rows.len());
         let trouble = match storage.hash(&row.file_path).await? {
@@ -98,7 +99,7 @@ async fn list(storage: &Storage) -> Result<Vec<(Trouble, Stored)>> {
 }
 
 /// Finds the files that belong to nobody.
-fn find_strays(files: Vec<(Trouble, Stored)>, rows: &[FileRow], stray_age: Duration) -> Report {
+fn without_row(files: Vec<(Trouble, Stored)>, rows: &[FileRow], stray_age: Duration) -> Report {
     let owned: HashSet<&str> = rows.iter().map(|row| row.file_path.as_str()).collect();
     let strays = files.into_iter().filter(|(_, file)| !owned.contains(file.path.as_str()));
     // Written in the future: the clock was set back, so nobody knows how old it is.
@@ -112,7 +113,7 @@ fn find_strays(files: Vec<(Trouble, Stored)>, rows: &[FileRow], stray_age: Durat
 ///
 /// # Errors
 /// When the database or the store is away.
-pub async fn repair(storage: &Storage, db: &mut PgConnection, finding: &Finding) -> Result<()> {
+pub async fn repair(storage: &Storage, db: &PgPool, finding: &Finding) -> Result<()> {
     match finding.trouble {
         // Only the package itself helps: its publisher may upload the same bytes again.
         Trouble::Missing => Ok(()),
@@ -122,10 +123,10 @@ pub async fn repair(storage: &Storage, db: &mut PgConnection, finding: &Finding)
     }
 }
 
-async fn remove_orphan(storage: &Storage, db: &mut PgConnection, path: &str) -> Result<()> {
+async fn remove_orphan(storage: &Storage, db: &PgPool, path: &str) -> Result<()> {
     // The store did not give this name, so somebody put the file there and may want it back.
     let Some(id) = owner_of(path) else { return storage.quarantine(path).await };
-    let mut tx = db.begin().await?;
+    let mut tx = database::begin(db).await?;
     queries::hold_id(&mut tx, id.as_str()).await?;
     if !queries::is_file(&mut *tx, id.as_str(), path).await? {
         storage.remove(path).await?;
@@ -139,20 +140,27 @@ fn owner_of(path: &str) -> Option<PluginId> {
     (name.ends_with(".tar.gz") && !name.contains('/')).then(|| id.to_owned().try_into().ok())?
 }
 
+/// Finds what crashes left in the store.
+///
+/// # Errors
+/// When the database or the store is unavailable.
+pub async fn find_strays(app: &App, db: &mut PgConnection) -> Result<Vec<Finding>> {
+    let files = list(&app.storage).await?;
+    let rows = queries::files(&mut *db).await?;
+    Ok(without_row(files, &rows, stray_age(&app.config)).findings)
+}
+
 /// Removes what crashes left in the store.
 ///
 /// # Errors
-/// When the database or the store is away.
-pub async fn sweep(app: &App, db: &mut PgConnection) -> Result<()> {
-    let files = list(&app.storage).await?;
-    let rows = queries::files(&mut *db).await?;
-    let strays = find_strays(files, &rows, stray_age(&app.config)).findings;
-    for stray in &strays {
+/// When the database or the store is unavailable.
+pub async fn remove_strays(app: &App, strays: &[Finding]) -> Result<()> {
+    for stray in strays {
         if stray.trouble == Trouble::Orphaned && owner_of(&stray.path).is_none() {
             warn!(path = stray.path, "a file in the store belongs to nobody; see `marketplace store verify`");
             continue;
         }
-        repair(&app.storage, db, stray).await?;
+        repair(&app.storage, &app.db, stray).await?;
         info!(path = stray.path, "removed a file that a crash left in the store");
     }
     Ok(())

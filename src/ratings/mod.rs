@@ -4,7 +4,7 @@ mod queries;
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use crate::{
     accounts::{CurrentUser, Scope},
     cache, codes,
+    database::{self, Transaction},
     envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields, Path, Query},
@@ -77,18 +78,10 @@ pub async fn list(
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
     let ready = plugins::of_plugin(&app, id.as_str(), &what, || async {
-        cache::json(&*Success::of(find_page(&app, &id, page).await?))
+        plugins::find_visible(&app, &id).await?;
+        cache::json(&*Success::of(find(&app, id.as_str(), page).await?))
     });
     Ok(ready.await?.respond(&headers))
-}
-
-/// One page of a plugin's ratings.
-///
-/// # Errors
-/// 404 when there is no such plugin.
-pub async fn find_page(app: &App, id: &PluginId, page: Page) -> Result<Ratings> {
-    plugins::find_visible(app, id).await?;
-    find(app, id.as_str(), page).await
 }
 
 /// One page of the ratings of a plugin that is known to be there.
@@ -184,15 +177,15 @@ pub async fn remove(
 }
 
 /// Locks the plugin, so that its sum and its ratings change together.
-async fn begin(app: &App, id: &str) -> Result<Transaction<'static, Postgres>> {
-    let mut tx = app.db.begin().await?;
+async fn begin(app: &App, id: &str) -> Result<Transaction> {
+    let mut tx = database::begin(&app.db).await?;
     match plugins::lock(&mut tx, id).await? {
         Some(plugin) if plugin.status != Status::Banned => Ok(tx),
         _ => Err(Error::new(&codes::PLUGIN_NOT_FOUND)),
     }
 }
 
-async fn finish(app: &App, mut tx: Transaction<'static, Postgres>, id: &str, change: RatingChange) -> Result<()> {
+async fn finish(app: &App, mut tx: Transaction, id: &str, change: RatingChange) -> Result<()> {
     plugins::apply_rating(&mut tx, id, &change).await?;
     tx.commit().await?;
     app.feed.settle(vec![id.to_owned()]).await;

@@ -83,10 +83,10 @@ pub(super) async fn overview(
 }
 
 async fn make(app: &App, visitor: Visitor, id: PluginId) -> Result<Overview> {
-    let (plugin, stats, ratings, dependents) = tokio::try_join!(
-        find(app, &id),
-        plugins::find_stats(app, &id, DAYS),
-        ratings::find_page(app, &id, Page { page: 1, limit: REVIEWS }),
+    let plugin = find(app, &id).await?;
+    let (stats, ratings, dependents) = tokio::try_join!(
+        plugins::find_stats(app, id.as_str(), DAYS),
+        ratings::find(app, id.as_str(), Page { page: 1, limit: REVIEWS }),
         plugins::dependents(&app.db, id.as_str(), DEPENDENTS),
     )?;
     let contents = current_contents(app, &id, &plugin).await;

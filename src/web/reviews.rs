@@ -47,7 +47,8 @@ pub(super) async fn list(
 }
 
 async fn show(app: &App, visitor: Visitor, id: &PluginId, page: Page, refused: Option<Filled>) -> Result<Response> {
-    let (plugin, ratings) = tokio::try_join!(plugin::find(app, id), ratings::find_page(app, id, page))?;
+    let plugin = plugin::find(app, id).await?;
+    let ratings = ratings::find(app, id.as_str(), page).await?;
     let own = match visitor.user() {
         Some(user) => ratings::find_own(&app.db, id.as_str(), user.id).await?,
         None => None,

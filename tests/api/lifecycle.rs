@@ -394,7 +394,7 @@ async fn a_sweep_waits_for_whoever_publishes_under_the_name_of_a_stray(db: PgPoo
     std::fs::write(&file, "stray").unwrap();
     let past = std::time::SystemTime::now() - Duration::from_secs(7200);
     std::fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
-    let mut publishing = app.state.db.begin().await.unwrap();
+    let mut publishing = marketplace::database::begin(&app.state.db).await.unwrap();
     sqlx::query("insert into plugins (id, name, description, author) values ('hello', '', '', '')")
         .execute(&mut *publishing)
         .await
@@ -410,17 +410,19 @@ async fn a_sweep_waits_for_whoever_publishes_under_the_name_of_a_stray(db: PgPoo
     .unwrap();
 
     let mut connection = app.state.db.acquire().await.unwrap();
+    let strays = plugins::find_strays(&app.state, &mut connection).await.unwrap();
+    assert_eq!(strays.len(), 1);
     let ((), swept) = tokio::join!(
         async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             publishing.commit().await.unwrap();
         },
-        plugins::sweep(&app.state, &mut connection)
+        plugins::remove_strays(&app.state, &strays)
     );
     swept.unwrap();
     assert!(file.exists(), "a version lost its file");
 
     sqlx::query("delete from plugins").execute(&app.state.db).await.unwrap();
-    plugins::sweep(&app.state, &mut connection).await.unwrap();
+    plugins::remove_strays(&app.state, &strays).await.unwrap();
     assert!(!file.exists(), "nobody's file stayed");
 }

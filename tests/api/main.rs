@@ -29,4 +29,5 @@ mod released_client;
 mod requests;
 mod searches;
 mod structure;
+mod transactions;
 mod web;

@@ -97,3 +97,49 @@ fn sql_stands_in_queries_only() {
         }
     }
 }
+
+/// What opens a transaction or a savepoint: sqlx's methods, and statements in a string.
+fn transaction_openers(source: &str) -> Vec<String> {
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String = code.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let methods = [".begin(", ".begin_with(", ".try_begin", ".transaction(", "transactionmanager", "acquire::begin"];
+    let mut found: Vec<String> =
+        methods.iter().filter(|name| code.replace(" .", ".").contains(**name)).map(|name| (*name).to_owned()).collect();
+    for statement in ["begin", "start transaction", "savepoint"] {
+        // At the start of a string, or after another statement in one.
+        for before in ["\"", "\" ", ";", "; "] {
+            for after in [" ", "\"", ";"] {
+                let text = format!("{before}{statement}{after}");
+                if code.contains(&text) {
+                    found.push(text);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn transactions_begin_in_one_place() {
+    let mut all = Vec::new();
+    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+    for (file, source) in &all {
+        // The metrics count requests that begin.
+        let source = source.replace("app.metrics.begin()", "");
+        if file != "database.rs" {
+            assert_eq!(transaction_openers(&source), [""; 0], "{file} opens a transaction: use `database::begin`");
+        }
+    }
+    for opener in [
+        "let mut tx = app.db.begin().await?;",
+        "let mut tx = app\n    .db\n    .begin()\n    .await?;",
+        "connection.begin_with(\"x\")",
+        "db.execute(\"BEGIN\").await",
+        "query!(\"begin isolation level serializable\")",
+        "raw_sql(\"select 1; begin; select 2\")",
+        "query(\"\n    start transaction read only\")",
+        "execute(\"savepoint a\")",
+    ] {
+        assert_ne!(transaction_openers(opener), [""; 0], "{opener} is not seen");
+    }
+}

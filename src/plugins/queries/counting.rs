@@ -1,6 +1,6 @@
 //! Counts: downloads by version and day, ratings as sum and number.
 
-use sqlx::{PgConnection, PgPool, query, query_scalar};
+use sqlx::{PgConnection, query, query_scalar};
 use time::Date;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ pub async fn forget_segments(db: &mut PgConnection, ids: &[Uuid]) -> Result<()> 
 ///
 /// # Errors
 /// When the database is away.
-pub async fn forget_old_segments(db: &PgPool) -> Result<()> {
+pub async fn forget_old_segments(db: &mut PgConnection) -> Result<()> {
     query!("delete from counted_segments where counted_at < now() - interval '90 days'").execute(db).await?;
     Ok(())
 }
