@@ -9,7 +9,7 @@ use super::gzip::Unpacked;
 use super::header::{self, BLOCK, Header, Kind};
 use super::path::{self, Place};
 use super::utf8::Utf8Check;
-use super::{MAX_ENTRIES, MAX_EXTENSION, MAX_MANIFEST, MAX_UNPACKED, PackagedFile};
+use super::{MAX_ENTRIES, MAX_EXTENSION, MAX_MANIFEST, MAX_UNPACKED, PackagedFile, Visitor};
 
 /// The manifest's place in the archive.
 pub(super) const MANIFEST: &str = "info.json";
@@ -22,10 +22,20 @@ pub(super) struct Contents {
     pub(super) files: Vec<PackagedFile>,
 }
 
-/// Reads a whole archive; the first fault ends it.
-pub(super) fn walk(archive: impl Read) -> Result<Contents, Fault> {
+/// The permission bits of a mode.
+const PERMISSIONS: u64 = 0o777;
+/// setuid, setgid and sticky.
+const SPECIAL: u64 = 0o7000;
+/// What some packers add to the mode to say that an entry is a file, or a folder.
+const FILE: u64 = 0o100_000;
+const DIRECTORY: u64 = 0o040_000;
+
+/// Reads a whole archive and shows its files to `visitor`; the first fault ends it.
+pub(super) fn walk(archive: impl Read, visitor: &mut impl Visitor) -> Result<Contents, Fault> {
     let mut walk = Walk {
         unpacked: Unpacked::open(archive)?,
+        visitor,
+        root_mode: None,
         entries: 0,
         extensions: Extensions::default(),
         scratch: Vec::new(),
@@ -38,8 +48,11 @@ pub(super) fn walk(archive: impl Read) -> Result<Contents, Fault> {
     walk.finish()
 }
 
-struct Walk<R: Read> {
+struct Walk<'a, R: Read, V> {
     unpacked: Unpacked<R>,
+    visitor: &'a mut V,
+    /// Of the folder that is packed, where it is an entry itself.
+    root_mode: Option<u64>,
     entries: usize,
     /// Headers that describe the entry to come.
     extensions: Extensions,
@@ -54,10 +67,10 @@ struct Found {
     key: String,
     is_directory: bool,
     size: u64,
-    executable: bool,
+    mode: u64,
 }
 
-impl<R: Read> Walk<R> {
+impl<R: Read, V: Visitor> Walk<'_, R, V> {
     /// The next header, or nothing behind the last.
     fn next_header(&mut self) -> Result<Option<Header>, Fault> {
         let mut block = [0; BLOCK];
@@ -69,6 +82,9 @@ impl<R: Read> Walk<R> {
         }
         if block == [0; BLOCK] {
             return self.end_marker().map(|()| None);
+        }
+        if is_first && begins_like_bzip2(&block) {
+            return Err(Fault::of_archive(codes::AMBIGUOUS_FORMAT));
         }
         if !header::has_checksum(&block) {
             return Err(Fault::of_archive(broken(codes::CORRUPT_ARCHIVE)));
@@ -127,7 +143,7 @@ impl<R: Read> Walk<R> {
             scratch.extend_from_slice(bytes);
             Ok(())
         })?;
-        let added = self.extensions.add(header.kind, &self.scratch);
+        let added = self.extensions.add(header, &self.scratch);
         if !self.extensions.is_pending() {
             // Global records describe no entry, so they must not use up the next one's share.
             self.extensions.bytes = 0;
@@ -141,31 +157,48 @@ impl<R: Read> Walk<R> {
         if header.size != 0 {
             return Err(Fault::at(name, codes::HEADER_CONTRADICTION));
         }
+        let mode = permissions(header, DIRECTORY).map_err(|doc| Fault::at(name, doc))?;
+        // Unpackers differ in whether they can put anything into such a folder.
+        if mode & 0o700 != 0o700 {
+            return Err(Fault::at(name, codes::UNUSUAL_MODE));
+        }
         if name == "." || name == "./" {
-            return Ok(());
+            return match self.root_mode.replace(mode) {
+                Some(other) if other != mode => Err(Fault::at(name, codes::DUPLICATE_PATH)),
+                _ => Ok(()),
+            };
         }
         let path = path::safe(name.strip_suffix('/').unwrap_or(name)).map_err(|doc| Fault::at(name, doc))?;
-        self.found.push(Found::new(path, header));
+        self.found.push(Found::new(path, header, mode));
         Ok(())
     }
 
     fn file(&mut self, header: &Header) -> Result<(), Fault> {
         let name = utf8_name(header)?;
         let path = path::safe(name).map_err(|doc| Fault::at(name, doc))?;
-        if header.mode & 0o6000 != 0 {
-            return Err(Fault::at(path, codes::SETUID_FILE));
+        let mode = permissions(header, FILE).map_err(|doc| Fault::at(path, doc))?;
+        // Some unpackers add and drop bits of such modes, so nobody could say what will be read or executed.
+        let is_only_for_others = mode & 0o011 != 0 && mode & 0o100 == 0;
+        if is_only_for_others || mode & 0o400 == 0 {
+            return Err(Fault::at(path, codes::UNUSUAL_MODE));
         }
+        let found = Found::new(path, header, mode);
+        self.visitor.begin(&found.file());
         if path == MANIFEST {
             self.read_manifest(header.size)?;
         } else {
             let mut check = Utf8Check::default();
             let refuse = || Fault::at(path, codes::FILE_NOT_UTF8);
-            each_chunk(&mut self.unpacked, header.size, |bytes| check.feed(bytes).then_some(()).ok_or_else(refuse))?;
+            let visitor = &mut *self.visitor;
+            each_chunk(&mut self.unpacked, header.size, |bytes| {
+                visitor.data(bytes);
+                check.feed(bytes).then_some(()).ok_or_else(refuse)
+            })?;
             if !check.is_complete() {
                 return Err(refuse());
             }
         }
-        self.found.push(Found::new(path, header));
+        self.found.push(found);
         Ok(())
     }
 
@@ -177,7 +210,9 @@ impl<R: Read> Walk<R> {
             return Err(Fault::at(MANIFEST, codes::MANIFEST_TOO_LARGE));
         }
         let mut manifest = Vec::new();
+        let visitor = &mut *self.visitor;
         each_chunk(&mut self.unpacked, size, |bytes| {
+            visitor.data(bytes);
             manifest.extend_from_slice(bytes);
             Ok(())
         })?;
@@ -191,16 +226,12 @@ impl<R: Read> Walk<R> {
             key: &found.key,
             path: &found.path,
             is_directory: found.is_directory,
+            mode: found.mode,
         });
         if let Some(path) = path::duplicate(places.collect()) {
             return Err(Fault::at(path, codes::DUPLICATE_PATH));
         }
-        let files: Vec<PackagedFile> = self
-            .found
-            .into_iter()
-            .filter(|found| !found.is_directory)
-            .map(|found| PackagedFile { path: found.path, size: found.size, executable: found.executable })
-            .collect();
+        let files: Vec<PackagedFile> = self.found.iter().filter(|found| !found.is_directory).map(Found::file).collect();
         match self.manifest {
             Some(manifest) => Ok(Contents { manifest, files }),
             None => Err(missing_manifest(&files)),
@@ -209,15 +240,31 @@ impl<R: Read> Walk<R> {
 }
 
 impl Found {
-    fn new(path: &str, header: &Header) -> Self {
-        Self {
-            path: path.to_owned(),
-            key: path::key(path),
-            is_directory: header.kind == Kind::Directory,
-            size: header.size,
-            executable: header.mode & 0o111 != 0,
-        }
+    fn new(path: &str, header: &Header, mode: u64) -> Self {
+        let is_directory = header.kind == Kind::Directory;
+        Self { path: path.to_owned(), key: path::key(path), is_directory, size: header.size, mode }
     }
+
+    fn file(&self) -> PackagedFile {
+        PackagedFile { path: self.path.clone(), size: self.size, executable: self.mode & 0o111 != 0 }
+    }
+}
+
+/// The permissions a header gives, if they are all that its mode says.
+fn permissions(header: &Header, kind: u64) -> Result<u64, CodeDoc> {
+    if header.mode & SPECIAL != 0 {
+        return Err(codes::SETUID_FILE);
+    }
+    match header.mode & !PERMISSIONS {
+        0 => Ok(header.mode),
+        other if other == kind => Ok(header.mode & PERMISSIONS),
+        _ => Err(codes::UNUSUAL_MODE),
+    }
+}
+
+/// Whether unpackers that guess formats would take the tar for a bzip2: all of its magic number are letters.
+fn begins_like_bzip2(block: &[u8; BLOCK]) -> bool {
+    block.starts_with(b"BZh") && block[3].is_ascii_digit() && block[4..].starts_with(b"1AY&SY")
 }
 
 /// Shows an entry's data piece by piece and steps over the padding behind it.
@@ -232,7 +279,11 @@ fn each_chunk<R: Read>(
     }
     let mut padding = size.next_multiple_of(BLOCK as u64) - size;
     while padding > 0 {
-        padding -= some(unpacked.chunk(padding, <[u8]>::len)?)?;
+        let (length, zeros) = unpacked.chunk(padding, |bytes| (bytes.len(), header::is_zeros(bytes)))?;
+        if !zeros {
+            return Err(Fault::of_archive(codes::UNSUPPORTED_HEADER));
+        }
+        padding -= some(length)?;
     }
     Ok(())
 }

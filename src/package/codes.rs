@@ -87,6 +87,18 @@ codes! {
         "文件头自相矛盾：扩展头与条目的大小、名称或类型不一致", "the headers of an entry contradict each other about its size, name or type";
         "用常见的 tar 重新打包。", "Pack it again with an ordinary tar.";
     }
+    UNSUPPORTED_HEADER: "unsupported_header" {
+        "文件头含有普通打包工具不会写入的内容，不同的解压工具对它的理解可能不同", "a header holds something that ordinary packers do not write, and that unpackers may read differently";
+        "在 UTF-8 环境下用 tar -czf 重新打包，不要使用 --format=v7 等特殊选项。", "Pack it again with plain tar -czf in a UTF-8 locale, without special options such as --format=v7.";
+    }
+    AMBIGUOUS_FORMAT: "ambiguous_format" {
+        "文件同时符合另一种格式，不同的解压工具会解出不同的内容", "the file is of another format at the same time, so unpackers would extract different things from it";
+        "用 tar -czf 重新打包，第一个文件用普通的名称。", "Pack it again with tar -czf, and give the first file an ordinary name.";
+    }
+    EXTENDED_ATTRIBUTES: "extended_attributes" {
+        "不允许包含扩展属性、ACL、文件标志或 macOS 元数据（._ 文件）", "extended attributes, ACLs, file flags and metadata of macOS (._ files) are not allowed";
+        "打包时加 --no-xattrs --no-acls；在 macOS 上用 COPYFILE_DISABLE=1 tar --no-xattrs -czf。", "Pack with --no-xattrs --no-acls; on macOS with COPYFILE_DISABLE=1 tar --no-xattrs -czf.";
+    }
     PATH_TOO_LONG: "path_too_long" {
         "路径超过 512 字节，或其中一级名称超过 255 字节", "a path is longer than 512 bytes, or one name in it longer than 255";
         "缩短文件名或减少文件夹层级。", "Shorten names or nest fewer folders.";
@@ -106,6 +118,10 @@ codes! {
     UNSAFE_PATH: "unsafe_path" {
         "路径含有反斜杠、控制字符、不可见字符、空的或 . 的一级", "a path holds a backslash, a control or invisible character, or an empty or . component";
         "重命名该文件。", "Rename the file.";
+    }
+    UNPORTABLE_PATH: "unportable_path" {
+        "名称在 Windows 上不可用：含有 < > : \" | ? *、以空格开头、以空格或点结尾、是设备名（如 con、nul、com1）或形如短文件名（name~1）", "a name cannot be used on Windows: it holds one of < > : \" | ? *, begins with a space, ends with a space or a full stop, is a device (con, nul, com1, ...) or looks like a short name (name~1)";
+        "重命名该文件或文件夹。", "Rename the file or folder.";
     }
     NON_UTF8_PATH: "non_utf8_path" {
         "文件名不是 UTF-8 编码", "a file name is not UTF-8";
@@ -140,8 +156,12 @@ codes! {
         "用普通的 tar -czf 打包，不要使用增量、多卷或其他特殊模式。", "Pack with plain tar -czf; no incremental, multi-volume or other special modes.";
     }
     SETUID_FILE: "setuid_file" {
-        "文件不允许设置 setuid 或 setgid 位", "files must not be setuid or setgid";
-        "执行 chmod ug-s 文件名，再重新打包。", "Run chmod ug-s on the file and pack again.";
+        "不允许设置 setuid、setgid 或粘滞位", "files and folders must not be setuid, setgid or sticky";
+        "执行 chmod -R ug-s,-t 文件夹，再重新打包。", "Run chmod -R ug-s,-t on the folder and pack again.";
+    }
+    UNUSUAL_MODE: "unusual_mode" {
+        "权限会使解压工具的结果不同：所有者不能读、写或进入文件夹，不能读取文件，或不能执行其他人可执行的文件", "a mode on which unpackers disagree: a folder its owner cannot read, write and enter, a file its owner cannot read, or one that others may execute but its owner may not";
+        "执行 chmod -R u+rwX 文件夹，再重新打包。", "Run chmod -R u+rwX on the folder and pack again.";
     }
     FILE_NOT_UTF8: "file_not_utf8" {
         "文件不是 UTF-8 文本，客户端无法安装", "a file is not UTF-8 text, so no client could install it";

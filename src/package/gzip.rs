@@ -1,4 +1,5 @@
-//! The decompressed side of an upload: exactly one gzip member, nothing after it, never too much.
+//! The decompressed side of an upload: exactly one gzip member that is nothing else as well, nothing after it, never
+//! too much.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -6,6 +7,7 @@ use flate2::bufread::GzDecoder;
 
 use super::codes::{self, CodeDoc};
 use super::faults::Fault;
+use super::header::{self, BLOCK};
 use super::{MAX_COMPRESSED, MAX_UNPACKED};
 
 /// How far decompression runs ahead of what was asked for, and so the most a bomb can unfold.
@@ -62,7 +64,8 @@ impl<R: Read> Unpacked<R> {
         Ok(filled)
     }
 
-    /// Checks that only zeros follow in the tar and nothing at all after the gzip member.
+    /// Checks that only zeros follow in the tar and nothing at all after the gzip member, and that the whole is no tar
+    /// by itself.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         loop {
             let (length, zeros) = self.chunk(u64::MAX, |bytes| (bytes.len(), bytes.iter().all(|&byte| byte == 0)))?;
@@ -74,8 +77,10 @@ impl<R: Read> Unpacked<R> {
             }
         }
         let mut after = Vec::with_capacity(2);
-        self.stream.into_inner().into_inner().take(2).read_to_end(&mut after).map_err(fault_of)?;
+        let mut source = self.stream.into_inner().into_inner();
+        source.by_ref().take(2).read_to_end(&mut after).map_err(fault_of)?;
         match after.as_slice() {
+            [] if source.get_ref().is_tar_itself() => Err(Fault::of_archive(codes::AMBIGUOUS_FORMAT)),
             [] => Ok(()),
             [0x1f, 0x8b] => Err(Fault::of_archive(codes::MULTIPLE_GZIP_MEMBERS)),
             _ => Err(Fault::of_archive(codes::TRAILING_DATA)),
@@ -87,12 +92,18 @@ impl<R: Read> Unpacked<R> {
 struct Source<R> {
     inner: R,
     count: u64,
-    start: [u8; 3],
+    start: [u8; BLOCK],
 }
 
 impl<R> Source<R> {
     fn new(inner: R) -> Self {
-        Self { inner, count: 0, start: [0; 3] }
+        Self { inner, count: 0, start: [0; BLOCK] }
+    }
+
+    /// Whether `tar -xf` could take the upload for a tar without compression: GNU tar looks for a header before it
+    /// looks for gzip, and the beginning of a gzip has room for one.
+    fn is_tar_itself(&self) -> bool {
+        self.count >= BLOCK as u64 && header::is_taken_for_header(&self.start)
     }
 }
 
@@ -106,10 +117,11 @@ impl<R: Read> Read for Source<R> {
                 Ok(length) => break length,
             }
         };
-        for (i, &byte) in into[..length].iter().enumerate().take(3) {
-            if let Some(place) = self.start.get_mut(self.count as usize + i) {
-                *place = byte;
-            }
+        let missing = self.start.len().saturating_sub(usize::try_from(self.count).unwrap_or(usize::MAX));
+        if missing > 0 {
+            let begin = self.start.len() - missing;
+            let copied = missing.min(length);
+            self.start[begin..begin + copied].copy_from_slice(&into[..copied]);
         }
         self.count += length as u64;
         if self.count > MAX_COMPRESSED {

@@ -1,8 +1,9 @@
 //! What a plugin package is: a gzip-compressed tar with `info.json` and `scripts/` at its root.
 //!
 //! [`inspect`] reads an archive once, from front to back, and either describes it or says in Chinese
-//! and English what is wrong with it. It believes nothing: whatever two unpackers could read
-//! differently is refused, so that what was inspected is what a user will install.
+//! and English what is wrong with it. It accepts only the headers that ordinary packers write and all
+//! unpackers read alike, so that what was inspected is what a user will install. [`read`] is the same
+//! reader for those who want to see the files as well; there is no other in the program.
 
 mod archive;
 mod codes;
@@ -94,13 +95,41 @@ pub struct PackagedFile {
     pub executable: bool,
 }
 
+/// Sees the files of an archive while it is read.
+pub trait Visitor {
+    /// A file begins; the bytes that follow are its own.
+    fn begin(&mut self, file: &PackagedFile);
+    /// The next bytes of the file that began last.
+    fn data(&mut self, bytes: &[u8]);
+}
+
+/// Looks at nothing.
+impl Visitor for () {
+    fn begin(&mut self, _: &PackagedFile) {}
+    fn data(&mut self, _: &[u8]) {}
+}
+
 /// Reads a whole package and checks it against every rule.
 ///
 /// Blocks, so keep it off the async threads. Needs little memory whatever it is given: the archive
 /// streams by, and only `info.json` and the list of paths stay.
+///
+/// # Errors
+/// Says which rules the package breaks.
 pub fn inspect(archive: impl Read) -> Result<Package, Refusal> {
-    let contents = archive::walk(archive)?;
+    let contents = archive::walk(archive, &mut ())?;
     let manifest = manifest::read(&contents.manifest, &contents.files)?;
     let unpacked_size = contents.files.iter().map(|file| file.size).sum();
     Ok(Package { manifest, files: contents.files, unpacked_size })
+}
+
+/// Reads a whole archive and shows its files to `visitor`, in the order of the archive.
+///
+/// Keeps the rules of archives, as [`inspect`] does, but not those of `info.json`. Blocks.
+///
+/// # Errors
+/// Says which rule the archive breaks; what was shown until then must not be used.
+pub fn read(archive: impl Read, visitor: &mut impl Visitor) -> Result<(), Refusal> {
+    archive::walk(archive, visitor)?;
+    Ok(())
 }

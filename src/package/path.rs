@@ -35,6 +35,13 @@ pub(super) fn safe(path: &str) -> Result<&str, CodeDoc> {
         if part.len() > MAX_COMPONENT_BYTES {
             return Err(codes::PATH_TOO_LONG);
         }
+        if !is_portable(part) {
+            return Err(codes::UNPORTABLE_PATH);
+        }
+        // On macOS these become attributes of the file they are named after.
+        if part.starts_with("._") {
+            return Err(codes::EXTENDED_ATTRIBUTES);
+        }
     }
     if depth > MAX_PATH_DEPTH {
         return Err(codes::PATH_TOO_DEEP);
@@ -45,6 +52,35 @@ pub(super) fn safe(path: &str) -> Result<&str, CodeDoc> {
 /// Whether Windows would read the path as relative to a drive.
 fn has_drive(path: &str) -> bool {
     matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
+}
+
+/// Whether Windows can hold a file of this name, and only under this name.
+fn is_portable(part: &str) -> bool {
+    let is_reserved = |c| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
+    // Windows removes these without a word.
+    let is_trimmed = part.starts_with(' ') || part.ends_with([' ', '.']);
+    !part.contains(is_reserved) && !is_trimmed && !is_device(part) && !is_short_name(part)
+}
+
+/// Whether Windows opens a device instead of a file, whatever the extension and the case.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_uppercase();
+    match stem.as_str() {
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,
+        _ => match stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")) {
+            Some(port) => matches!(port, "¹" | "²" | "³") || matches!(port.as_bytes(), [b'0'..=b'9']),
+            None => false,
+        },
+    }
+}
+
+/// Whether Windows may have given this very name to a file or folder with a longer one: `SCRIPT~1`, `LONGNA~1.TXT`.
+fn is_short_name(part: &str) -> bool {
+    let (stem, extension) = part.split_once('.').unwrap_or((part, ""));
+    let is_numbered = stem.rsplit_once('~').is_some_and(|(name, number)| {
+        !name.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    is_numbered && stem.chars().count() <= 8 && extension.chars().count() <= 3 && !extension.contains('.')
 }
 
 /// What two paths have in common when a file system may take them for one.
@@ -84,8 +120,10 @@ pub(super) struct Place<'a> {
     pub(super) key: &'a str,
     /// The path itself.
     pub(super) path: &'a str,
-    /// A folder, which may be listed again.
+    /// A folder, which may be listed again with the same mode.
     pub(super) is_directory: bool,
+    /// Permission bits.
+    pub(super) mode: u64,
 }
 
 /// The first path that is taken twice: by two files, by a file and a folder, or by spellings that
@@ -101,7 +139,7 @@ fn collide(a: &Place<'_>, b: &Place<'_>) -> bool {
     let mut keys = (a.key.split(SEPARATOR), b.key.split(SEPARATOR));
     loop {
         match (keys.0.next(), keys.1.next()) {
-            (None, None) => return !(a.is_directory && b.is_directory),
+            (None, None) => return !(a.is_directory && b.is_directory && a.mode == b.mode),
             // `a` holds `b`.
             (None, Some(_)) => return !a.is_directory,
             (Some(x), Some(y)) if x == y => {
@@ -144,7 +182,19 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(safe(path).unwrap_err().code, expected, "{path:?}");
         }
-        for path in ["info.json", "scripts/启动.sh", "a..b", "...", "-rf", &longest[1..]] {
+        for path in [
+            "info.json",
+            "scripts/启动.sh",
+            "a..b",
+            "..a",
+            "-rf",
+            "scripts/constant.sh",
+            "com10",
+            "a.con",
+            "a~b",
+            "notes~12345678",
+            &longest[1..],
+        ] {
             assert_eq!(safe(path).unwrap(), path);
         }
         assert_eq!(safe("./scripts/a.sh").unwrap(), "scripts/a.sh");
@@ -173,6 +223,7 @@ mod tests {
             key,
             path: path.trim_end_matches('/'),
             is_directory: path.ends_with('/'),
+            mode: 0o755,
         });
         duplicate(places.collect()).map(str::to_owned)
     }

@@ -109,26 +109,44 @@ fn limits_may_be_reached() {
 
 #[test]
 fn harmless_oddities_of_archivers_are_fine() {
+    harmless_oddities().iter().for_each(|builder| _ = inspected(builder));
+}
+
+/// Packages that are unusual, and yet the same to every unpacker.
+pub(crate) fn harmless_oddities() -> Vec<PackageBuilder> {
     let git = Entry::pax(b'g', &[("comment", "0123456789012345678901234567890123456789")]);
     let times = [("mtime", "1700000000.123"), ("atime", "1"), ("LIBARCHIVE.creationtime", "1"), ("uid", "0")];
-    for builder in [
+    let backup = [
+        ("SCHILY.dev", "2049"),
+        ("SCHILY.ino", "18446744073709551615"),
+        ("SCHILY.nlink", "1"),
+        ("uname", "艾达"),
+        ("gname", ""),
+    ];
+    vec![
         package().without_info().without_files().raw_bytes([git.bytes(), package().tar()].concat()).end([]),
         package().raw_entry(Entry::pax(b'x', &times)).file("a", "x"),
+        package().raw_entry(Entry::pax(b'x', &backup)).file("a", "x"),
         package().directory("./").directory(".").directory("empty").directory("empty/"),
-        package().raw_entry(Entry::directory("shared/").mode(0o2775)),
-        package().raw_entry(Entry::file("sticky", b"x").mode(0o1644)),
-        package().raw_entry(Entry::new(0, "old", b"x").v7()),
-        package().raw_entry(Entry::new(0, "old-folder/", b"").v7()),
+        package().raw_entry(Entry::directory("typed/").mode(0o040_755)),
+        package().raw_entry(Entry::file("typed", b"x").mode(0o100_644)),
+        package().raw_entry(Entry::file("read-only", b"x").mode(0o444)),
+        package().raw_entry(Entry::new(0, "old", b"x")),
+        package().raw_entry(Entry::file("spaced", b"x").set(100, b"   644 \0").set(124, b"          1 ")),
+        package().raw_entry(Entry::file("sized", b"x").set(124, b"\x80\0\0\0\0\0\0\0\0\0\0\x01")),
+        package().raw_entry(Entry::file("filled", b"x").set(108, b"13342700")),
+        // The slash is where a name of more than 100 bytes was cut.
+        package().raw_entry(Entry::pax(b'x', &[("path", "cut/off")])).raw_entry(Entry::file("cut/", b"x")),
+        package().raw_entry(Entry::pax(b'x', &[("path", "cut")])).raw_entry(Entry::new(b'0', b"\xe5\x89", b"x")),
         package().raw_entry(Entry::file("below", b"x").set(345, b"some/folder")),
         package().raw_entry(Entry::file("owned", b"x").set(108, &[0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff])),
-        package().raw_entry(Entry::file("early", b"x").set(136, &[0xff; 12])),
+        package().raw_entry(Entry::file("late", b"x").set(136, b"\x80\0\0\0\0\0\0\x01\xff\xff\xff\xff")),
+        package().raw_entry(Entry::file("BZh91AY&SY", b"x")),
         package().raw_entry(Entry::file("anonymous", b"x").set(108, &[0; 16]).set(136, &[0; 12])),
         package().file("empty", ""),
         package().end(vec![0; 10_240 * 100]),
         package().info_below("./"),
-    ] {
-        inspected(&builder);
-    }
+    ]
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn every_hostile_package_is_refused_with_its_code() {
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{} is slow", case.name);
     }
-    assert!(names.len() >= 90);
+    println!("{} cases", names.len());
+    assert!(names.len() >= 800);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

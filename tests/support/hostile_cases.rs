@@ -24,7 +24,11 @@ pub(crate) fn cases() -> Vec<Case> {
         duplicates(),
         entry_types(),
         headers(),
+        header_fields(),
         extensions(),
+        pax_records(),
+        names(),
+        formats(),
         manifests(),
         fields(),
         texts(),
@@ -319,7 +323,7 @@ fn entry_types() -> Vec<Case> {
         of_type("a Solaris PAX header", b'X', "unsupported_entry"),
         of_type("an unknown type", b'Z', "unsupported_entry"),
         of_type("a type that is no letter", 0xff, "unsupported_entry"),
-        with_entry("a PAX header before ustar", Entry::pax(b'x', &[]).v7(), "unsupported_entry"),
+        with_entry("a PAX header before ustar", Entry::pax(b'x', &[]).v7(), "unsupported_header"),
     ];
     for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("setuid and setgid", 0o6755)] {
         let entry = Entry::file("scripts/a.sh", b"x").mode(mode);
@@ -358,9 +362,9 @@ fn headers() -> Vec<Case> {
         odd("a folder with data", Entry::new(b'5', "a/", b"data"), "header_contradiction"),
         odd("a folder with only a size", Entry::directory("a/").size(512), "header_contradiction"),
         odd("a GNU header with a prefix", file().gnu().set(345, b"etc"), "header_contradiction"),
-        odd("an old header with a prefix", file().v7().set(345, b"etc"), "header_contradiction"),
-        odd("an unknown magic", file().set(257, b"vendor\0\0"), "header_contradiction"),
-        odd("an unknown ustar version", file().set(263, b"77"), "header_contradiction"),
+        odd("an old header with a prefix", file().v7().set(345, b"etc"), "unsupported_header"),
+        odd("an unknown magic", file().set(257, b"vendor\0\0"), "unsupported_header"),
+        odd("an unknown ustar version", file().set(263, b"77"), "unsupported_header"),
         odd("a size that is no number", file().set(124, b"hello\0"), "corrupt_archive"),
         odd("a size with a sign", file().set(124, b"-0000000001\0"), "corrupt_archive"),
         odd("a blank size", file().set(124, &[b' '; 12]), "corrupt_archive"),
@@ -418,10 +422,421 @@ fn extensions() -> Vec<Case> {
         before("a PAX length of nonsense", &[raw_pax(b"zz path=b\n")], contradicts),
         before("a PAX length beyond u64", &[raw_pax(b"99999999999999999999999 path=b\n")], contradicts),
         before("zeros behind PAX records", &[raw_pax(b"10 path=b\n\0\0\0")], contradicts),
-        before("a GNU key of unknown meaning", &[pax(&[("GNU.dumpdir", "x")])], contradicts),
+        before("a GNU key of unknown meaning", &[pax(&[("GNU.dumpdir", "x")])], "unsupported_header"),
         case("a PAX header before nothing", package().raw_entry(pax(&[("path", "b")])).build(), contradicts),
         case("a GNU name before nothing", package().raw_entry(long("b")).build(), contradicts),
     ]
+}
+
+/// Constructions of single fields that some unpackers read differently, stop at or are fooled by.
+fn header_fields() -> Vec<Case> {
+    let corrupt = "corrupt_archive";
+    let unsupported = "unsupported_header";
+    // What an unpacker takes for entries that reads the size of the file before as zero.
+    let hidden = [
+        Entry::file("scripts/hello.sh", b"#!/bin/sh\necho other\n").bytes(),
+        Entry::link(b'2', "link", "/etc/passwd").bytes(),
+    ]
+    .concat();
+    let carrier = || Entry::file("docs.txt", &hidden);
+    let file = || Entry::file("scripts/b.sh", b"x\n");
+    let octal_size = |prefix: &[u8]| {
+        let digits = 11 - prefix.len();
+        [prefix, format!("{:0digits$o}\0", hidden.len()).as_bytes()].concat()
+    };
+    let mut cases = Vec::new();
+    for (name, prefix) in [
+        ("a line feed", &b"\n"[..]),
+        ("a carriage return", b"\r"),
+        ("a tab", b"\t"),
+        ("a form feed", b"\x0c"),
+        ("a vertical tab", b"\x0b"),
+        ("a NUL", b"\0"),
+        ("a plus", b"+"),
+        ("a minus", b"-"),
+        ("0x", b"0x"),
+        ("0o", b"0o"),
+        ("a full stop", b"."),
+        ("a digit that is not octal", b"8"),
+        ("a no-break space", b"\xa0"),
+    ] {
+        cases.push(with_entry(format!("a size after {name}"), carrier().set(124, &octal_size(prefix)), corrupt));
+        for (field, offset) in [("mode", 100), ("uid", 108), ("gid", 116), ("time", 136)] {
+            let entry = file().set(offset, &[prefix, b"00644\0"].concat());
+            cases.push(with_entry(format!("a {field} after {name}"), entry, corrupt));
+        }
+        let sum = |sum: u32| [prefix, format!("{sum:05o}").as_bytes(), b"\0 "].concat();
+        cases.push(with_entry(format!("a checksum after {name}"), carrier().checksum(sum), corrupt));
+    }
+    for (name, suffix) in [("a tab", b'\t'), ("a line feed", b'\n'), ("a letter", b'a'), ("a comma", b','), ("8", b'8')]
+    {
+        for (field, offset, width) in [("mode", 100, 8), ("uid", 108, 8), ("size", 124, 12), ("time", 136, 12)] {
+            let mut value = vec![b'0'; width];
+            value[width - 1] = suffix;
+            let entry = Entry::file("scripts/b.sh", b"").set(offset, &value);
+            cases.push(with_entry(format!("a {field} that ends with {name}"), entry, corrupt));
+        }
+    }
+    let negative = |sum: u32| [&[0xff; 4][..], &(u32::MAX - sum).to_be_bytes()].concat();
+    let base_256 = |sum: u32| [&[0x80, 0, 0, 0][..], &sum.to_be_bytes()].concat();
+    cases.extend([
+        with_entry("a checksum in base 256", carrier().checksum(base_256), corrupt),
+        with_entry("a negative checksum", carrier().checksum(negative), corrupt),
+        with_entry("a blank checksum", carrier().checksum(|_| vec![b' '; 8]), corrupt),
+        with_entry("a checksum of NULs", carrier().checksum(|_| vec![0; 8]), corrupt),
+        with_entry("a checksum without its end", carrier().checksum(|sum| format!("{sum:08o}").into_bytes()), corrupt),
+        with_entry(
+            "a checksum of signed bytes",
+            // The byte counts as 0xe9 or as -0x17.
+            Entry::new(b'0', "é", b"").checksum(|sum| format!("{:06o}\0 ", sum - 512).into_bytes()),
+            corrupt,
+        ),
+        with_entry(
+            "a size that ends nowhere",
+            carrier().set(124, format!("{:012o}", hidden.len()).as_bytes()),
+            corrupt,
+        ),
+        with_entry("a mode that ends nowhere", file().set(100, b"00000644"), corrupt),
+        with_entry("a size of NULs", Entry::file("a", b"").set(124, &[0; 12]), corrupt),
+        with_entry("a mode of NULs", file().set(100, &[0; 8]), corrupt),
+        with_entry("a blank uid", file().set(108, &[b' '; 8]), corrupt),
+        with_entry("a blank gid", file().set(116, &[b' '; 8]), corrupt),
+        with_entry("a blank time", file().set(136, &[b' '; 12]), corrupt),
+        with_entry("a time before 1970", file().set(136, &[0xff; 12]), corrupt),
+        with_entry("a time beyond every clock", file().set(136, b"\x80\0\0\x01\0\0\0\0\0\0\0\0"), corrupt),
+        with_entry("a uid beyond 32 bits", file().set(108, b"\x80\0\0\x01\0\0\0\0"), corrupt),
+        with_entry("a gid of no one", file().set(116, b"\x80\0\0\0\xff\xff\xff\xff"), corrupt),
+        with_entry("a mode in base 256", file().set(100, b"\x80\0\0\0\0\0\x01\xa4"), corrupt),
+        with_entry("a link name on a file", Entry::file("scripts/b.sh", b"").set(157, b"secret.txt"), unsupported),
+        with_entry("a link name on a file with data", file().set(157, b"secret.txt"), unsupported),
+        with_entry("a link name on a folder", Entry::directory("docs/").set(157, b"secret.txt"), unsupported),
+        with_entry("a link name behind a NUL", file().set(158, b"secret.txt"), unsupported),
+        with_entry("a device number of a file that is no number", file().set(329, b"zzzzzzz\0"), unsupported),
+        with_entry("a minor device number that is no number", file().set(337, b"0x00001\0"), unsupported),
+        with_entry("a device number of a file", file().set(329, b"0000010\0"), unsupported),
+        with_entry("a device number in base 256", file().set(329, b"\x80\0\0\0\0\0\0\0"), unsupported),
+        with_entry("a name behind a NUL", file().set(50, b"x"), unsupported),
+        with_entry("a prefix behind a NUL", file().set(400, b"x"), unsupported),
+        with_entry("a byte behind the prefix", file().set(508, b"tar\0"), unsupported),
+        with_entry("a user name with a line feed", file().set(265, b"a\nb"), unsupported),
+        with_entry("a user name with an escape sequence", file().set(265, b"a\x1b[2J"), unsupported),
+        with_entry("a group name that is not UTF-8", file().set(297, b"caf\xe9"), unsupported),
+        with_entry("a user name behind a NUL", file().set(270, b"x"), unsupported),
+        with_entry(
+            "times of GNU's incremental format",
+            file().gnu().set(345, b"14000000000\0"),
+            "header_contradiction",
+        ),
+        with_entry("a file before ustar", file().v7(), unsupported),
+        with_entry("a folder before ustar", Entry::new(0, "docs/", b"").v7(), unsupported),
+        with_entry("ustar without a version", file().set(263, &[0, 0]), unsupported),
+        with_entry("GNU's magic with ustar's version", file().set(257, b"ustar 00"), unsupported),
+        with_entry("a prefix without a name", Entry::new(b'5', "", b"").set(345, b"docs"), "unsafe_path"),
+        with_entry("a sticky file", file().mode(0o1644), "setuid_file"),
+        with_entry("a folder of one group", Entry::directory("shared/").mode(0o2775), "setuid_file"),
+        with_entry("a sticky folder", Entry::directory("shared/").mode(0o1777), "setuid_file"),
+        with_entry("a folder nobody can enter", Entry::directory("docs/").mode(0o600), "unusual_mode"),
+        with_entry("a folder its owner cannot write", Entry::directory("docs/").mode(0o555), "unusual_mode"),
+        with_entry("a root its owner cannot write", Entry::directory("./").mode(0o555), "unusual_mode"),
+        with_entry("a file its owner cannot read", file().mode(0o244), "unusual_mode"),
+        with_entry("a file only others may execute", file().mode(0o611), "unusual_mode"),
+        with_entry("a mode of a folder on a file", file().mode(0o040_755), "unusual_mode"),
+        with_entry("a mode of a link on a file", file().mode(0o120_777), "unusual_mode"),
+        case("a byte in the padding", package().raw_bytes(padded_with(b"x", 600)).build(), unsupported),
+    ]);
+    for first in [0x81, 0xc0, 0xfe, 0xff] {
+        for (field, offset, width) in
+            [("mode", 100, 8), ("uid", 108, 8), ("gid", 116, 8), ("size", 124, 12), ("time", 136, 12)]
+        {
+            let mut value = vec![0; width];
+            value[0] = first;
+            let entry = Entry::file("scripts/b.sh", b"").set(offset, &value);
+            cases.push(with_entry(format!("a {field} that begins with {first:#x}"), entry, corrupt));
+        }
+    }
+    cases
+}
+
+/// A file of one byte with another one in its padding, which is no part of it.
+fn padded_with(byte: &[u8], position: usize) -> Vec<u8> {
+    let mut bytes = Entry::file("padded", b"x").bytes();
+    bytes[position..position + byte.len()].copy_from_slice(byte);
+    bytes
+}
+
+/// Keys and values of PAX records that some unpackers obey and others ignore.
+fn pax_records() -> Vec<Case> {
+    let before = |name: String, data: &[u8], code| {
+        let header = Entry::new(b'x', "PaxHeaders/x", data);
+        case(name, package().raw_entry(header).file("scripts/b.sh", "four").build(), code)
+    };
+    let attributes = "extended_attributes";
+    let unsupported = "unsupported_header";
+    let contradicts = "header_contradiction";
+    let capability = b"\x01\0\0\x02\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let records: &[(&str, &[u8], &str)] = &[
+        ("SCHILY.xattr.security.capability", capability, attributes),
+        ("SCHILY.xattr.user.note", b"x", attributes),
+        ("LIBARCHIVE.xattr.com.apple.quarantine", b"MDA4MQ==", attributes),
+        ("LIBARCHIVE.xattr.security.capability", b"AQAAAoAAAAAAAAAAAAAAAAAAAAA=", attributes),
+        ("SCHILY.acl.access", b"user::rwx,user:nobody:rwx", attributes),
+        ("SCHILY.acl.default", b"user::rwx", attributes),
+        ("SCHILY.acl.ace", b"owner@:rwx", attributes),
+        ("SCHILY.fflags", b"uchg,hidden", attributes),
+        ("RHT.security.selinux", b"unconfined_u:object_r:etc_t:s0", attributes),
+        ("APPLE.metadata", b"x", attributes),
+        ("MSWINDOWS.rawsd", b"AQAEgBQAAAAkAAAAAAAAADQAAAABAgAAAAAABSAAAAAgAgAA", attributes),
+        ("LIBARCHIVE.symlinktype", b"file", unsupported),
+        ("SCHILY.realsize", b"4", "sparse_file"),
+        ("SCHILY.filetype", b"sparse", unsupported),
+        ("SCHILY.devmajor", b"1", unsupported),
+        ("SUN.holesdata", b" 0 4", "sparse_file"),
+        ("SUN.symlink", b"x", unsupported),
+        ("hdrcharset", b"BINARY", unsupported),
+        ("hdrcharset", b"ISO-IR 8859 1 1998", unsupported),
+        ("charset", b"ISO-IR 8859 1 1998", unsupported),
+        ("mode", b"0777", unsupported),
+        ("PATH", b"b", unsupported),
+        ("path ", b"b", unsupported),
+        (" path", b"b", unsupported),
+        ("type", b"2", unsupported),
+        ("realtime.x", b"b", unsupported),
+        ("VENDOR.key", b"b", unsupported),
+        // One reader looks for these letters anywhere in the records.
+        ("comment", b"23 hdrcharset=BINARY", unsupported),
+        ("path", b"scripts/23 hdrcharset=BINARY", unsupported),
+        ("comment", b"a\n20 path=scripts/c.sh", unsupported),
+        ("comment", b"a\0b", unsupported),
+        ("comment", b"a\xff", unsupported),
+        ("uname", b"caf\xe9", unsupported),
+        ("uname", b"a\nb", unsupported),
+        ("mtime", b"", unsupported),
+        ("mtime", b"-1", unsupported),
+        ("mtime", b"+1", unsupported),
+        ("mtime", b" 1", unsupported),
+        ("mtime", b"1.", unsupported),
+        ("mtime", b".5", unsupported),
+        ("mtime", b"1.5.5", unsupported),
+        ("mtime", b"1e9", unsupported),
+        ("mtime", b"0x10", unsupported),
+        ("mtime", b"nan", unsupported),
+        ("mtime", b"inf", unsupported),
+        ("mtime", b"99999999999999999999", unsupported),
+        ("atime", b"yesterday", unsupported),
+        ("ctime", b"1,5", unsupported),
+        ("LIBARCHIVE.creationtime", b"x", unsupported),
+        ("uid", b"-1", unsupported),
+        ("uid", b"4294967296", unsupported),
+        ("gid", b"x", unsupported),
+        ("gid", b"007", unsupported),
+        ("SCHILY.ino", b"x", unsupported),
+        ("SCHILY.nlink", b"-2", unsupported),
+        ("size", b"04", contradicts),
+        ("size", b"4 ", contradicts),
+        ("size", b"", contradicts),
+        ("size", b"4.0", contradicts),
+        ("path", b"", contradicts),
+        ("linkpath", b"", contradicts),
+    ];
+    let mut cases: Vec<Case> = records
+        .iter()
+        .map(|(key, value, code)| {
+            let shown = String::from_utf8_lossy(value);
+            before(format!("the PAX record {key:?} with {shown:?}"), &pax_record(key, value), code)
+        })
+        .collect();
+    let twice = |key: &str| [pax_record(key, b"1"), pax_record(key, b"2")].concat();
+    for key in ["mtime", "uid", "comment", "SCHILY.ino"] {
+        cases.push(before(format!("the PAX record {key:?} twice"), &twice(key), contradicts));
+    }
+    for (name, data) in [
+        ("no PAX record", &b""[..]),
+        ("a PAX length with zeros in front", b"00021 path=scripts/c.sh\n"),
+        ("a PAX length with a space in front", b" 10 path=b\n"),
+        ("a PAX length with a plus", b"+11 path=b\n"),
+        ("a PAX length with a tab behind", b"10\tpath=b\n"),
+        ("a PAX length of zero", b"0 path=b\n"),
+        ("a PAX length in hexadecimal", b"0xa path=b\n"),
+        ("a PAX record that ends with a NUL", b"10 path=b\0"),
+        ("PAX records behind an empty line", b"\n10 path=b\n"),
+        ("PAX records without a last byte", b"10 path=b\n10 path=c"),
+    ] {
+        cases.push(before(name.to_owned(), data, "header_contradiction"));
+    }
+    for (key, value) in
+        [("mtime", "1"), ("uid", "0"), ("gname", "x"), ("SCHILY.xattr.user.note", "x"), ("hdrcharset", "BINARY")]
+    {
+        let global = Entry::pax(b'g', &[(key, value)]);
+        let code = if key.contains("xattr") { attributes } else { unsupported };
+        cases.push(case(format!("a global {key}"), package().raw_entry(global).file("a", "x").build(), code));
+    }
+    let pax = || Entry::pax(b'x', &[("mtime", "1")]);
+    let path = || Entry::pax(b'x', &[("path", "scripts/c.sh")]);
+    let long = || Entry::gnu_long(b'L', "scripts/c.sh");
+    let sequence = |name: &str, entries: &[Entry], code| {
+        let builder = entries.iter().fold(package(), |builder, entry| builder.raw_entry(entry.clone()));
+        case(name, builder.build(), code)
+    };
+    let file = || Entry::file("b", b"x");
+    cases.extend([
+        sequence("PAX times and a GNU name", &[pax(), long(), file().gnu()], contradicts),
+        sequence("a GNU name and PAX times", &[long(), pax(), file()], contradicts),
+        sequence("a PAX header before a GNU header", &[path(), file().gnu()], contradicts),
+        sequence("a PAX header before an old header", &[path(), file().v7()], unsupported),
+        sequence("a GNU name before an old header", &[long(), file().v7()], unsupported),
+        sequence(
+            "a GNU name before a global header",
+            &[long(), Entry::pax(b'g', &[("comment", "x")]), file()],
+            contradicts,
+        ),
+        sequence("a PAX name of an empty name", &[path(), Entry::file("", b"x")], "unsafe_path"),
+        sequence("a GNU name of an empty name", &[long(), Entry::file("", b"x").gnu()], "unsafe_path"),
+        sequence("a PAX name of a name with a line feed", &[path(), Entry::file("a\nb", b"x")], unsupported),
+        sequence("a PAX name of a name that is not UTF-8", &[path(), Entry::new(b'0', b"a\xffb", b"x")], unsupported),
+        sequence("a PAX name of an old-type folder", &[path(), Entry::new(0, "b/", b"")], contradicts),
+        sequence("a GNU name of an old-type folder", &[long(), Entry::new(0, "b/", b"").gnu()], contradicts),
+        sequence(
+            "a PAX header without a name",
+            &[Entry::new(b'x', "", &pax_record("path", b"c")), file()],
+            "unsafe_path",
+        ),
+        sequence("a PAX header with a link name", &[path().set(157, b"x"), file()], unsupported),
+        sequence(
+            "a GNU name in another place",
+            &[Entry::new(b'L', "@LongLink", b"c\0").gnu(), file().gnu()],
+            unsupported,
+        ),
+        sequence(
+            "a GNU name with two NULs",
+            &[Entry::new(b'L', "././@LongLink", b"c\0\0").gnu(), file().gnu()],
+            contradicts,
+        ),
+    ]);
+    cases
+}
+
+/// Names that mean something else, or nothing, on some system.
+fn names() -> Vec<Case> {
+    let unportable = "unportable_path";
+    let mut names: Vec<String> =
+        ["<", ">", ":", "\"", "|", "?", "*"].iter().map(|c| format!("scripts/a{c}b.sh")).collect();
+    for name in [
+        "scripts/a.sh.",
+        "scripts/a.sh...",
+        "scripts/a.sh ",
+        "scripts/ a.sh",
+        "scripts./a.sh",
+        "scripts /a.sh",
+        "...",
+        "scripts/a.sh:evil",
+        "scripts/a.sh::$DATA",
+        "con",
+        "scripts/con",
+        "CON/a.sh",
+        "scripts/Con.txt",
+        "scripts/con .txt",
+        "scripts/con.tar.gz",
+        "prn",
+        "aux.c",
+        "nul",
+        "NUL.sh",
+        "com0",
+        "com1.sh",
+        "Com9",
+        "COM¹",
+        "com².txt",
+        "lpt0",
+        "LPT1",
+        "lpt³.sh",
+        "conin$",
+        "CONOUT$",
+        "conout$.txt",
+        "SCRIPT~1",
+        "script~1/a.sh",
+        "LONGNA~1.TXT",
+        "a~12.sh",
+    ] {
+        names.push(name.to_owned());
+    }
+    let mut cases: Vec<Case> =
+        names.iter().map(|name| with_file(format!("a file called {name:?}"), name, unportable)).collect();
+    for name in ["docs. /", "aux/", "docs./"] {
+        cases.push(with_entry(format!("a folder called {name:?}"), Entry::directory(name), unportable));
+    }
+    for name in ["._hello.sh", "scripts/._hello.sh", "._docs/x"] {
+        cases.push(with_file(format!("a macOS file called {name:?}"), name, "extended_attributes"));
+    }
+    cases.extend([
+        with_file("a space alone", " ", unportable),
+        with_file("two leading ./", "././a", "unsafe_path"),
+        with_file("a path that goes down and up", "a/../b", "parent_path"),
+        with_file("a file that ends in /.", "a/.", "unsafe_path"),
+        with_entry("a folder with two slashes", Entry::directory("docs//"), "unsafe_path"),
+        case(
+            "folders listed twice with other modes",
+            package().directory("docs/").raw_entry(Entry::directory("docs").mode(0o700)).build(),
+            "duplicate_path",
+        ),
+        case(
+            "roots listed twice with other modes",
+            package().directory("./").raw_entry(Entry::directory(".").mode(0o700)).build(),
+            "duplicate_path",
+        ),
+    ]);
+    for file in ["a.sh.", "a.sh ", "con.sh", "a:b.sh", "a?.sh"] {
+        let bytes = package().set_script("file", file).build();
+        cases.push(case(format!("a script called {file:?}"), bytes, "invalid_manifest"));
+    }
+    cases
+}
+
+/// Uploads that some unpacker takes for another format.
+fn formats() -> Vec<Case> {
+    let ambiguous = "ambiguous_format";
+    let first = |name: &str, entry: Entry, code| {
+        let bytes =
+            package().without_info().without_files().raw_bytes([entry.bytes(), package().tar()].concat()).end([]);
+        case(name, bytes.build(), code)
+    };
+    vec![
+        case("a gzip that is a tar by itself", gzip_and_tar(false), ambiguous),
+        case("a gzip that is a tar by signed bytes", gzip_and_tar(true), ambiguous),
+        first("a tar that begins like a bzip2", Entry::file("BZh91AY&SY", b"x"), ambiguous),
+        first(
+            "PAX records that begin like a bzip2",
+            Entry::new(b'x', "BZh11AY&SY!", &pax_record("comment", b"x")),
+            ambiguous,
+        ),
+        first(
+            "PAX records that begin like a uuencoded file",
+            Entry::new(b'x', "begin 644 a\n#86)C\n`\nend\n", &pax_record("comment", b"x")),
+            "unsupported_header",
+        ),
+        first("a tar that begins like a cabinet, before ustar", Entry::file("MSCF", b"").v7(), "unsupported_header"),
+        first("a tar that begins like a cpio, before ustar", Entry::file("070707", b"").v7(), "unsupported_header"),
+    ]
+}
+
+/// A good package of which the gzip header is the header of an uncompressed tar at the same time.
+fn gzip_and_tar(is_signed: bool) -> Vec<u8> {
+    let tar = package().tar();
+    let hidden = [Entry::file("scripts/hello.sh", b"echo other\n").bytes(), vec![0; 1024]].concat();
+    // Flags: an extra field. It ends where the hidden entries do.
+    let extra = 500 + hidden.len();
+    let mut block = [0; 512];
+    block[..10].copy_from_slice(b"\x1f\x8b\x08\x04\0\0\0\0\0\x03");
+    block[10..12].copy_from_slice(&u16::try_from(extra).expect("a small file").to_le_bytes());
+    block[12..15].copy_from_slice(b"abc");
+    block[100..108].copy_from_slice(b"0000644\0");
+    block[108..124].copy_from_slice(b"0000000\x000000000\0");
+    block[124..148].copy_from_slice(b"00000000000\x0000000000000\0");
+    block[156..157].copy_from_slice(b"0");
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    block[148..156].fill(b' ');
+    let sum: i32 =
+        block.iter().map(|&byte| if is_signed { i32::from(byte.cast_signed()) } else { i32::from(byte) }).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    [&block[..], &hidden, &gzip(&tar)[10..]].concat()
 }
 
 fn manifests() -> Vec<Case> {

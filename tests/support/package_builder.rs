@@ -151,6 +151,7 @@ impl PackageBuilder {
 pub(crate) struct Entry {
     header: [u8; 512],
     data: Vec<u8>,
+    checksum: Option<Vec<u8>>,
 }
 
 impl Entry {
@@ -162,7 +163,7 @@ impl Entry {
         header[..name.len()].copy_from_slice(name);
         header[257..265].copy_from_slice(b"ustar\x0000");
         header[156] = kind;
-        let entry = Self { header, data: data.to_vec() };
+        let entry = Self { header, data: data.to_vec(), checksum: None };
         entry
             .mode(0o644)
             .set(108, b"0000000\0")
@@ -227,12 +228,24 @@ impl Entry {
         self
     }
 
-    /// Header with a right checksum, data and padding.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// Writes the checksum of the header as it is now in another way than usual.
+    pub(crate) fn checksum(mut self, write: impl Fn(u32) -> Vec<u8>) -> Self {
+        self.checksum = Some(write(self.sum()));
+        self
+    }
+
+    fn sum(&self) -> u32 {
         let mut header = self.header;
         header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        header.iter().map(|&byte| u32::from(byte)).sum()
+    }
+
+    /// Header with its checksum, data and padding.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let usual = || format!("{:06o}\0 ", self.sum()).into_bytes();
+        let checksum = self.checksum.clone().unwrap_or_else(usual);
+        let mut header = self.header;
+        header[148..148 + checksum.len()].copy_from_slice(&checksum);
         let mut bytes = header.to_vec();
         bytes.extend(&self.data);
         bytes.resize(bytes.len().next_multiple_of(512), 0);
