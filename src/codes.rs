@@ -82,6 +82,7 @@ codes! {
     PLUGIN_NOT_FOUND NOT_FOUND "plugin_not_found": "插件不存在" / "There is no such plugin"; "检查插件 id" / "Check the plugin's id"
     VERSION_NOT_FOUND NOT_FOUND "version_not_found": "插件版本不存在" / "The plugin has no such version"; "用 GET /plugins/{id} 查看版本" / "List the versions with GET /plugins/{id}"
     PACKAGED_FILE_NOT_FOUND NOT_FOUND "packaged_file_not_found": "此版本中没有该文件" / "The version holds no such file"; "用 GET /plugins/{id}/versions/{version}/files 查看文件" / "List the files with GET /plugins/{id}/versions/{version}/files"
+    PACKAGE_UNREADABLE CONFLICT "package_unreadable": "此版本的包是按旧规则接受的，不同的解压工具可能解出不同的内容，因此不予显示" / "This version was accepted under older rules; unpackers may disagree about its content, so it is not shown"; "用普通的 tar -czf 重新打包并发布新版本" / "Pack it again with plain tar -czf and publish a new version"
     VERSION_EXISTS CONFLICT "version_exists": "版本 {1} 已存在" / "{0} {1} already exists"; "提高版本号后重新上传；已发布的版本不可更改" / "Raise the version and upload again; a published version never changes"
     ID_RETIRED CONFLICT "id_retired": "插件 id {0} 曾被删除，不能再用" / "The id {0} belonged to a deleted plugin"; "换一个 id" / "Choose another id"
     PLUGIN_BANNED FORBIDDEN "plugin_banned": "插件 {0} 已被封禁" / "The plugin {0} is banned"; "联系管理员" / "Ask an administrator"

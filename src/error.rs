@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     codes::{self, Code},
     i18n::{Lang, Text},
+    package,
 };
 
 /// Everything a handler can fail with.
@@ -182,6 +183,15 @@ impl From<sqlx::Error> for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as K;
+        match error.get_ref().and_then(|e| e.downcast_ref::<package::Refusal>()) {
+            // The store broke off while a package was read.
+            Some(refusal) if refusal.code() == "read_failed" => return Self::Unavailable(error.into()),
+            Some(refusal) => {
+                warn!(error = %refusal, "a stored package breaks today's rules");
+                return Self::new(&codes::PACKAGE_UNREADABLE);
+            }
+            None => {}
+        }
         match error.kind() {
             K::StorageFull | K::QuotaExceeded => {
                 error!(error = %error, "the store is full");

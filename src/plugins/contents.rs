@@ -1,7 +1,7 @@
 //! What is inside a stored package: its files, unpacked on the blocking pool and remembered for a while.
 //!
-//! A package was inspected before it was stored, so it holds UTF-8 text files under safe paths and
-//! keeps the limits of packages; the caps here bound memory and time, not trust.
+//! Packages are read by the reader that inspected them, so everything shown is what unpackers extract. The caps here
+//! bound memory and time.
 
 use std::{
     io::{self, Read},
@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::anyhow;
-use flate2::read::GzDecoder;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     codes,
     error::{Error, Result},
-    package::{MAX_ENTRIES, MAX_UNPACKED},
+    package::{self, PackagedFile, Visitor},
     state::App,
     storage::Received,
 };
@@ -89,7 +88,8 @@ pub async fn find_version(app: &App, id: &PluginId, version: &str) -> Result<Ver
 /// What is inside a version's package.
 ///
 /// # Errors
-/// 503 when the store has lost the package.
+/// 503 when the store has lost the package; 409 when it was accepted under older rules and unpackers may disagree about
+/// what is in it.
 pub async fn read(app: &App, version: &VersionFile) -> Result<Arc<Contents>> {
     if let Some(contents) = REMEMBERED.get(&version.file_hash).await {
         return Ok(contents);
@@ -140,43 +140,62 @@ async fn unpack(app: &App, version: &VersionFile, only: Option<String>) -> Resul
 
 /// Reads a package from front to back; keeps the text of all files as far as it goes, or of one.
 fn walk(package: impl Read, only: Option<&str>) -> io::Result<Vec<StoredFile>> {
-    let mut archive = tar::Archive::new(GzDecoder::new(package).take(MAX_UNPACKED));
-    let (mut files, mut kept) = (Vec::new(), 0);
-    for entry in archive.entries()?.take(MAX_ENTRIES) {
-        let mut entry = entry?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
-        let executable = entry.header().mode()? & 0o111 != 0;
-        let size = entry.size();
-        let room = match only {
-            Some(only) if only == path => MAX_SHOWN,
-            Some(_) => 0,
-            None => MAX_SHOWN.min(MAX_KEPT.saturating_sub(kept)),
-        };
-        let (hash, start) = digest(&mut entry, room)?;
-        let is_whole = start.len() as u64 == size || start.len() == MAX_SHOWN;
-        kept += start.len();
-        files.push(StoredFile { path, size, executable, hash, text: is_whole.then(|| text(start)) });
-    }
-    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    let mut collector = Collector { only, kept: 0, files: Vec::new(), open: None };
+    // `Error` answers for a package that was accepted under older rules.
+    package::read(package, &mut collector).map_err(|refusal| io::Error::new(io::ErrorKind::InvalidData, refusal))?;
+    collector.close();
+    collector.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(collector.files)
 }
 
-/// The hash of everything and the first bytes of it.
-fn digest(reader: &mut impl Read, room: usize) -> io::Result<(String, Vec<u8>)> {
-    let (mut hasher, mut start, mut buffer) = (Sha256::new(), Vec::new(), [0; 16 * 1024]);
-    loop {
-        let length = reader.read(&mut buffer)?;
-        if length == 0 {
-            break;
-        }
-        hasher.update(&buffer[..length]);
-        let wanted = room.saturating_sub(start.len()).min(length);
-        start.extend_from_slice(&buffer[..wanted]);
+/// Makes [`StoredFile`]s of what [`package::read`] shows.
+struct Collector<'a> {
+    only: Option<&'a str>,
+    /// Bytes of text of all files so far.
+    kept: usize,
+    files: Vec<StoredFile>,
+    open: Option<OpenFile>,
+}
+
+/// The file that is being read.
+struct OpenFile {
+    about: PackagedFile,
+    hasher: Sha256,
+    /// Its first bytes, at most `room`.
+    start: Vec<u8>,
+    room: usize,
+}
+
+impl Visitor for Collector<'_> {
+    fn begin(&mut self, file: &PackagedFile) {
+        self.close();
+        let room = match self.only {
+            Some(only) if only == file.path => MAX_SHOWN,
+            Some(_) => 0,
+            None => MAX_SHOWN.min(MAX_KEPT.saturating_sub(self.kept)),
+        };
+        self.open = Some(OpenFile { about: file.clone(), hasher: Sha256::new(), start: Vec::new(), room });
     }
-    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), start))
+
+    fn data(&mut self, bytes: &[u8]) {
+        if let Some(open) = &mut self.open {
+            open.hasher.update(bytes);
+            let wanted = open.room.saturating_sub(open.start.len()).min(bytes.len());
+            open.start.extend_from_slice(&bytes[..wanted]);
+        }
+    }
+}
+
+impl Collector<'_> {
+    /// Ends the file that began last.
+    fn close(&mut self) {
+        let Some(OpenFile { about, hasher, start, .. }) = self.open.take() else { return };
+        let PackagedFile { path, size, executable } = about;
+        let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let is_whole = start.len() as u64 == size || start.len() == MAX_SHOWN;
+        self.kept += start.len();
+        self.files.push(StoredFile { path, size, executable, hash, text: is_whole.then(|| text(start)) });
+    }
 }
 
 /// The bytes as text; a character the cut went through is left out.
@@ -220,7 +239,8 @@ mod tests {
     fn what_is_too_much_to_keep_is_read_when_asked_for() {
         let large = "界".repeat(MAX_SHOWN);
         let many: Vec<(String, &str)> = (0..10).map(|i| (format!("f{i}"), large.as_str())).collect();
-        let files: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), 0o644, *text)).collect();
+        let mut files: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), 0o644, *text)).collect();
+        files.push(("info.json", 0o644, "{}"));
         let bytes = package(&files);
         let all = walk(bytes.as_slice(), None).expect("read");
         assert!(all[0].text.as_ref().is_some_and(|text| text.len() <= MAX_SHOWN && text.starts_with('界')));

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::{
     app::{Answer, TestApp},
-    package_builder::PackageBuilder,
+    package_builder::{Entry, PackageBuilder},
 };
 
 /// A browser without JavaScript: keeps cookies, follows no redirect.
@@ -422,6 +422,34 @@ async fn the_api_keeps_its_envelope(db: PgPool) {
     app.anyone().get("//nowhere").await.refused(404, "not_found");
     let page = reader.get("/plugins/").await.expect(308);
     assert_eq!(page.header("location"), "/plugins");
+}
+
+/// Every file below a folder.
+fn all_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { all_files(&path) } else { vec![path] }).collect()
+}
+
+#[sqlx::test]
+async fn a_package_of_older_rules_is_not_shown(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    ada.publish(&package("older", "1.0.0")).await.expect(201);
+    // As if it had been accepted when attributes still were.
+    let attributes = Entry::pax(b'x', &[("SCHILY.xattr.user.note", "x")]);
+    let old = package("older", "1.0.0").raw_entry(attributes).file("docs/a.txt", "a\n").build();
+    let stored: Vec<_> =
+        all_files(app.folder()).into_iter().filter(|path| path.to_string_lossy().ends_with(".tar.gz")).collect();
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    std::fs::write(&stored[0], &old).unwrap();
+
+    let anyone = app.anyone();
+    for path in ["versions/1.0.0/files", "versions/1.0.0/files/info.json", "compare/1.0.0...1.0.0"] {
+        anyone.get(&format!("/plugins/older/{path}")).await.refused(409, "package_unreadable");
+    }
+    let mut browser = Browser::new(&app);
+    browser.get("/plugins/older").await.expect(200);
+    browser.get("/plugins/older/files/1.0.0").await.expect(409);
 }
 
 #[sqlx::test]
