@@ -1,6 +1,9 @@
 //! What is a package and what is not.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod accepted;
+mod differential;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
 mod hostile_cases;
