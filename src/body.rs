@@ -1,4 +1,4 @@
-//! Bodies of requests: they have to keep arriving.
+//! Request bodies and the minimum rate at which they must arrive.
 
 use std::{
     error::Error,
@@ -17,29 +17,29 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes a second below which a client is not slow but stalling.
-pub const LEAST_RATE: u64 = 128;
+/// A client that moves fewer bytes per second is stalling.
+pub const MIN_BYTES_PER_SECOND: u64 = 128;
 
-/// A body that fails when its client stalls.
-pub struct Paced {
+/// A body that fails when its client sends less than [`MIN_BYTES_PER_SECOND`].
+pub struct MinRateBody {
     body: Body,
-    patience: Duration,
-    /// Runs while the client is waited for.
+    period: Duration,
+    /// Runs while waiting for the client.
     window: Option<Pin<Box<Sleep>>>,
     received: u64,
     has_ended: Arc<AtomicBool>,
 }
 
-impl Paced {
-    /// Gives every stretch of `patience` its least number of bytes; `has_ended` is set at the end.
-    pub fn new(body: Body, patience: Duration, has_ended: Arc<AtomicBool>) -> Self {
+impl MinRateBody {
+    /// Measures the rate over each `period` of waiting; sets `has_ended` at the end of the body.
+    pub fn new(body: Body, period: Duration, has_ended: Arc<AtomicBool>) -> Self {
         let is_empty = http_body::Body::is_end_stream(&body);
         has_ended.store(is_empty, Ordering::Relaxed);
-        Self { body, patience, window: None, received: 0, has_ended }
+        Self { body, period, window: None, received: 0, has_ended }
     }
 }
 
-impl http_body::Body for Paced {
+impl http_body::Body for MinRateBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -49,7 +49,7 @@ impl http_body::Body for Paced {
             match &frame {
                 Some(Ok(frame)) => {
                     this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    if this.received >= LEAST_RATE * this.patience.as_secs().max(1) {
+                    if this.received >= MIN_BYTES_PER_SECOND * this.period.as_secs().max(1) {
                         (this.received, this.window) = (0, None);
                     }
                     if http_body::Body::is_end_stream(&this.body) {
@@ -62,7 +62,7 @@ impl http_body::Body for Paced {
             return Poll::Ready(frame);
         }
         let window =
-            this.window.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + this.patience)));
+            this.window.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + this.period)));
         ready!(window.as_mut().poll(cx));
         Poll::Ready(Some(Err(axum::Error::new(Stalled))))
     }
@@ -76,7 +76,7 @@ impl http_body::Body for Paced {
     }
 }
 
-/// The client sends next to nothing.
+/// The client sends less than [`MIN_BYTES_PER_SECOND`].
 #[derive(Debug)]
 pub struct Stalled;
 
@@ -89,8 +89,8 @@ impl fmt::Display for Stalled {
 impl Error for Stalled {}
 
 impl Stalled {
-    /// Whether it is the reason of an error.
-    pub fn is_behind(error: &(dyn Error + 'static)) -> bool {
+    /// Whether it is among the causes of an error.
+    pub fn caused(error: &(dyn Error + 'static)) -> bool {
         let mut reason = Some(error);
         while let Some(error) = reason {
             if error.is::<Self>() {

@@ -1,8 +1,7 @@
-//! One connection: how many there may be, and what its client must do to keep it.
+//! Connections: how many may be open, and the timeouts of their clients.
 //!
-//! Whoever holds a connection must use it: send headers in time, send another request in time, and
-//! take what was asked for at more than a trickle. Bodies of requests have their own limit, in
-//! `body`.
+//! A client must send its headers in time, send the next request in time, and read its response faster
+//! than a minimum rate. The minimum rate of request bodies is enforced in `body`.
 
 use std::{
     collections::HashMap,
@@ -31,46 +30,46 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::{body::LEAST_RATE, config, limits::Client};
+use crate::{body::MIN_BYTES_PER_SECOND, config, limits::Client};
 
-/// Files kept free for everything that is no connection: database, packages, journal, log.
+/// File descriptors reserved for everything else: database, packages, journal, log.
 const SPARE_FILES: u64 = 256;
 
-/// Lets connections in, as many as there may be at a time.
-pub struct Doors {
+/// Admits connections up to the configured maximum.
+pub struct ConnectionLimiter {
     room: Arc<Semaphore>,
-    guests: Guests,
+    addresses: PerAddressLimit,
 }
 
-/// A connection's place, free again when dropped.
-pub struct Place {
+/// Counts one open connection until dropped.
+pub struct ConnectionPermit {
     _room: OwnedSemaphorePermit,
-    _guest: Option<Guest>,
+    _address: Option<AddressPermit>,
 }
 
-impl Doors {
-    /// Doors by configuration.
+impl ConnectionLimiter {
+    /// A limiter with the configured maximum.
     pub fn new(config: &config::Server) -> Self {
-        Self { room: Arc::new(Semaphore::new(most_connections(config))), guests: Guests::new(config) }
+        Self { room: Arc::new(Semaphore::new(most_connections(config))), addresses: PerAddressLimit::new(config) }
     }
 
     /// Waits for room and then for a connection; while there is no room, new ones queue in the kernel.
     ///
     /// # Errors
     /// Usually too many open files.
-    pub async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, Place)> {
+    pub async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, ConnectionPermit)> {
         let room = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
         loop {
             let (stream, peer) = listener.accept().await?;
-            if let Ok(guest) = self.guests.admit(peer) {
-                return Ok((stream, peer, Place { _room: room, _guest: guest }));
+            if let Ok(address) = self.addresses.admit(peer) {
+                return Ok((stream, peer, ConnectionPermit { _room: room, _address: address }));
             }
             debug!(client = %peer.ip(), "refused a connection: the address has too many");
         }
     }
 }
 
-/// As many as configured, and never so many that files could not be opened any more.
+/// The configured maximum, capped by RLIMIT_NOFILE.
 fn most_connections(config: &config::Server) -> usize {
     let files = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: files.maximum, maximum: files.maximum };
@@ -79,8 +78,8 @@ fn most_connections(config: &config::Server) -> usize {
     config.max_connections.min(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// How many connections each address has.
-struct Guests {
+/// How many connections are open per address.
+struct PerAddressLimit {
     counts: Counts,
     most: usize,
     trusted: Vec<IpNet>,
@@ -88,23 +87,23 @@ struct Guests {
 
 type Counts = Arc<Mutex<HashMap<String, usize>>>;
 
-/// A connection that counts for its address.
-struct Guest {
+/// Counts one connection of an address until dropped.
+struct AddressPermit {
     counts: Counts,
     address: String,
 }
 
-/// The address has all the connections it may have.
+/// The address has reached its limit.
 struct Full;
 
-impl Guests {
+impl PerAddressLimit {
     fn new(config: &config::Server) -> Self {
         let most = config.max_connections_per_address;
         Self { counts: Arc::default(), most, trusted: config.trusted_proxies.clone() }
     }
 
-    /// Counts a connection, unless it is a proxy's: those speak for many.
-    fn admit(&self, peer: SocketAddr) -> Result<Option<Guest>, Full> {
+    /// Counts a connection, except those of trusted proxies, which forward requests of many clients.
+    fn admit(&self, peer: SocketAddr) -> Result<Option<AddressPermit>, Full> {
         let ip = peer.ip().to_canonical();
         if self.trusted.iter().any(|net| net.contains(&ip)) {
             return Ok(None);
@@ -117,11 +116,11 @@ impl Guests {
         }
         *count += 1;
         drop(counts);
-        Ok(Some(Guest { counts: self.counts.clone(), address }))
+        Ok(Some(AddressPermit { counts: self.counts.clone(), address }))
     }
 }
 
-impl Drop for Guest {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {
@@ -133,64 +132,64 @@ impl Drop for Guest {
     }
 }
 
-/// What happens on one connection.
+/// Counters of one connection.
 #[derive(Default)]
-pub struct Activity {
-    /// Requests in the hands of handlers.
+pub struct ConnectionStats {
+    /// Requests whose handler has not answered yet.
     handled: AtomicUsize,
-    /// Answers on their way to the client.
+    /// Responses whose body is not sent yet.
     answered: AtomicUsize,
-    /// Requests begun, ever.
+    /// Requests since the connection was opened.
     begun: AtomicU64,
     /// Bytes received.
     received: AtomicU64,
-    /// Bytes the kernel took to send.
+    /// Bytes written to the socket.
     sent: AtomicU64,
     is_http2: AtomicBool,
 }
 
 /// One request, from its headers to the end of its answer.
-pub struct Turn {
-    activity: Arc<Activity>,
+pub struct RequestGuard {
+    stats: Arc<ConnectionStats>,
     is_answer: bool,
 }
 
-impl Activity {
-    /// Begins a request.
-    pub fn turn(self: &Arc<Self>, version: Version) -> Turn {
+impl ConnectionStats {
+    /// Counts a request as in progress until the guard is dropped.
+    pub fn begin_request(self: &Arc<Self>, version: Version) -> RequestGuard {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.handled.fetch_add(1, Ordering::Relaxed);
         self.is_http2.store(version == Version::HTTP_2, Ordering::Relaxed);
-        Turn { activity: self.clone(), is_answer: false }
+        RequestGuard { stats: self.clone(), is_answer: false }
     }
 
-    /// The connection's stream, its bytes counted.
-    pub fn observe(self: &Arc<Self>, stream: TcpStream) -> Observed {
-        Observed { stream, activity: self.clone() }
+    /// Wraps the connection's stream so that its bytes are counted.
+    pub fn count_bytes(self: &Arc<Self>, stream: TcpStream) -> CountingStream {
+        CountingStream { stream, stats: self.clone() }
     }
 }
 
-impl Turn {
-    /// The turn lasts until the answer's body is sent or dropped.
+impl RequestGuard {
+    /// Ties the guard to the response: it is dropped together with the body.
     pub fn answer(mut self, response: Response) -> Response {
-        self.activity.answered.fetch_add(1, Ordering::Relaxed);
-        self.activity.handled.fetch_sub(1, Ordering::Relaxed);
+        self.stats.answered.fetch_add(1, Ordering::Relaxed);
+        self.stats.handled.fetch_sub(1, Ordering::Relaxed);
         self.is_answer = true;
         response.map(|body| Body::new(Answer { body, _turn: self }))
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let open = if self.is_answer { &self.activity.answered } else { &self.activity.handled };
+        let open = if self.is_answer { &self.stats.answered } else { &self.stats.handled };
         open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The body of an answer, which ends its turn.
+/// The body of a response, with the guard of its request.
 struct Answer {
     body: Body,
-    _turn: Turn,
+    _turn: RequestGuard,
 }
 
 impl http_body::Body for Answer {
@@ -211,30 +210,30 @@ impl http_body::Body for Answer {
 }
 
 /// A connection whose bytes are counted.
-pub struct Observed {
+pub struct CountingStream {
     stream: TcpStream,
-    activity: Arc<Activity>,
+    stats: Arc<ConnectionStats>,
 }
 
-impl AsyncRead for Observed {
+impl AsyncRead for CountingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.activity.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        self.stats.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         result
     }
 }
 
-impl Observed {
+impl CountingStream {
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.activity.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+            self.stats.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
         written
     }
 }
 
-impl AsyncWrite for Observed {
+impl AsyncWrite for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.count(written)
@@ -262,9 +261,9 @@ impl AsyncWrite for Observed {
     }
 }
 
-/// How long a client may take for what.
+/// Client timeouts.
 #[derive(Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     /// For a request's headers.
     pub header: Duration,
     /// Between two requests.
@@ -272,9 +271,9 @@ pub struct Patience {
     stall: Duration,
 }
 
-impl Patience {
-    /// As configured.
-    pub fn of(config: &config::Server) -> Self {
+impl Timeouts {
+    /// The configured timeouts.
+    pub fn new(config: &config::Server) -> Self {
         Self {
             header: Duration::from_secs(config.header_timeout_seconds),
             idle: Duration::from_secs(config.idle_timeout_seconds),
@@ -283,10 +282,10 @@ impl Patience {
     }
 }
 
-impl Activity {
-    /// Completes when the client has held the connection for too long without using it, and says how.
-    pub async fn overstayed(&self, patience: Patience) -> &'static str {
-        let shortest = patience.header.min(patience.idle).min(patience.stall);
+impl ConnectionStats {
+    /// Completes with the reason when the client has exceeded one of its timeouts.
+    pub async fn wait_for_timeout(&self, timeouts: Timeouts) -> &'static str {
+        let shortest = timeouts.header.min(timeouts.idle).min(timeouts.stall);
         let period = (shortest / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut idle = Idle { since: Instant::now(), begun: 0, received: 0, headers_since: Some(Instant::now()) };
@@ -298,8 +297,8 @@ impl Activity {
             let (begun, received, sent) = (read(&self.begun), read(&self.received), read(&self.sent));
             if answered == 0 {
                 window = (Instant::now(), sent);
-            } else if window.0.elapsed() >= patience.stall {
-                if sent - window.1 < LEAST_RATE * patience.stall.as_secs().max(1) {
+            } else if window.0.elapsed() >= timeouts.stall {
+                if sent - window.1 < MIN_BYTES_PER_SECOND * timeouts.stall.as_secs().max(1) {
                     return "it does not take its answer";
                 }
                 window = (Instant::now(), sent);
@@ -313,10 +312,10 @@ impl Activity {
             if received != idle.received && !is_http2 {
                 idle.headers_since.get_or_insert_with(Instant::now);
             }
-            if idle.headers_since.is_some_and(|since| since.elapsed() >= patience.header) {
+            if idle.headers_since.is_some_and(|since| since.elapsed() >= timeouts.header) {
                 return "it does not send its headers";
             }
-            if idle.since.elapsed() >= patience.idle {
+            if idle.since.elapsed() >= timeouts.idle {
                 return "it is not used";
             }
         }

@@ -55,7 +55,7 @@ impl<S: Send + Sync, T: FromFields> FromRequest<S> for Body<T> {
 
 async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(e) if Stalled::is_behind(&e) => Error::new(&codes::REQUEST_TIMEOUT),
+        BytesRejection::FailedToBufferBody(e) if Stalled::caused(&e) => Error::new(&codes::REQUEST_TIMEOUT),
         BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Error::new(&codes::BODY_TOO_LARGE)
         }

@@ -33,17 +33,17 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config,
-    connection::{Activity, Doors, Patience, Place},
+    connection::{ConnectionLimiter, ConnectionPermit, ConnectionStats, Timeouts},
 };
 
 /// The most bytes of a request's line and headers.
-const MOST_HEADERS: u32 = 64 * 1024;
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
-/// How long a connection that has said nothing yet may still begin a request when the server stops.
-const LAST_WORD: Duration = Duration::from_millis(500);
+/// When the server stops, how long a connection without any byte yet may still begin a request.
+const FIRST_BYTE_GRACE: Duration = Duration::from_millis(500);
 
-/// Connections that may wait to be accepted. Of more at once, some would have to try again a second later.
-const MOST_WAITING: u32 = 4096;
+/// Connections that may wait in the kernel to be accepted. With more at once, some clients have to retry after a second.
+const ACCEPT_BACKLOG: u32 = 4096;
 
 /// Listens at the first address of a host that is free.
 ///
@@ -54,7 +54,7 @@ pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
     for address in lookup_host((host, port)).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
-        match socket.bind(address).and_then(|()| socket.listen(MOST_WAITING)) {
+        match socket.bind(address).and_then(|()| socket.listen(ACCEPT_BACKLOG)) {
             Ok(listener) => return Ok(listener),
             Err(e) => refused = e,
         }
@@ -68,23 +68,23 @@ pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// keeps connections open, as nginx does, finds none closed under a request it has just sent.
 pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let times = Patience::of(config);
+    let timeouts = Timeouts::new(config);
     builder
         .http1()
         .timer(TokioTimer::new())
         // hyper counts the pause before a request as time for its headers.
-        .header_read_timeout(times.idle)
+        .header_read_timeout(timeouts.idle)
         // Not with `pipeline_flush`: while bytes wait to be read it keeps answers back, and when the connection
         // ends meanwhile, as after a body nobody wanted, the answer is lost.
-        .max_buf_size(MOST_HEADERS as usize);
+        .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(20)))
-        .max_header_list_size(MOST_HEADERS)
+        .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(200);
-    let server = Arc::new(Server { builder, app, times, is_draining: AtomicBool::new(false) });
-    let doors = Doors::new(config);
+    let server = Arc::new(Server { builder, app, timeouts, is_draining: AtomicBool::new(false) });
+    let limiter = ConnectionLimiter::new(config);
     let (stopping, is_stopping) = watch::channel(());
     let mut drained = pin!(async {
         stop.await;
@@ -92,8 +92,8 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
     });
     loop {
-        let (stream, peer, place) = tokio::select! {
-            accepted = doors.accept(&listener) => match accepted {
+        let (stream, peer, permit) = tokio::select! {
+            accepted = limiter.accept(&listener) => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Usually too many open files: those that end make room.
@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
             },
             () = &mut drained => break,
         };
-        tokio::spawn(server.clone().connection(stream, peer, Some(place), is_stopping.clone()));
+        tokio::spawn(server.clone().connection(stream, peer, Some(permit), is_stopping.clone()));
     }
     // The kernel may have taken connections that we have not; their requests are as good as the others'.
     for (stream, peer) in waiting(listener) {
@@ -133,7 +133,7 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 struct Server {
     builder: auto::Builder<TokioExecutor>,
     app: Router,
-    times: Patience,
+    timeouts: Timeouts,
     is_draining: AtomicBool,
 }
 
@@ -142,18 +142,18 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _place: Option<Place>,
+        _permit: Option<ConnectionPermit>,
         mut is_stopping: watch::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
-        if !self.speaks(&stream, &mut is_stopping).await {
+        if !self.has_first_byte(&stream, &mut is_stopping).await {
             return;
         }
-        let activity = Arc::new(Activity::default());
+        let stats = Arc::new(ConnectionStats::default());
         let service = service_fn(|request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-            let turn = activity.turn(request.version());
+            let guard = stats.begin_request(request.version());
             let has_one_stream = request.version() < Version::HTTP_2;
             let answer = self.app.clone().oneshot(request);
             let server = self.clone();
@@ -162,17 +162,17 @@ impl Server {
                 if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(turn.answer(response))
+                Ok::<_, Infallible>(guard.answer(response))
             }
         });
-        let stream = TokioIo::new(activity.observe(stream));
+        let stream = TokioIo::new(stats.count_bytes(stream));
         let mut connection = pin!(self.builder.serve_connection(stream, service));
-        let mut overstayed = pin!(activity.overstayed(self.times));
+        let mut wait_for_timeout = pin!(stats.wait_for_timeout(self.timeouts));
         let ended = tokio::select! {
             // The connection first: a request that is here already is read before it hears of the end.
             biased;
             ended = connection.as_mut() => ended,
-            reason = overstayed.as_mut() => {
+            reason = wait_for_timeout.as_mut() => {
                 debug!(client = %peer.ip(), "cut a connection: {reason}");
                 return;
             }
@@ -180,7 +180,7 @@ impl Server {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
-                    _ = overstayed => return,
+                    _ = wait_for_timeout => return,
                 }
             }
         };
@@ -189,18 +189,18 @@ impl Server {
         }
     }
 
-    /// Waits for the first byte: told to end before it has read one, hyper would drop a request on its way.
-    async fn speaks(&self, stream: &TcpStream, is_stopping: &mut watch::Receiver<()>) -> bool {
+    /// Waits for the first byte: hyper, shut down before it has read one, would drop a request that is on its way.
+    async fn has_first_byte(&self, stream: &TcpStream, is_stopping: &mut watch::Receiver<()>) -> bool {
         let mut byte = [0];
-        let first = timeout(self.times.header, stream.peek(&mut byte));
+        let first = timeout(self.timeouts.header, stream.peek(&mut byte));
         let mut first = pin!(first);
-        let spoken = tokio::select! {
-            spoken = first.as_mut() => spoken,
+        let first_byte = tokio::select! {
+            first_byte = first.as_mut() => first_byte,
             _ = is_stopping.changed() => {
                 is_stopping.mark_changed();
-                timeout(LAST_WORD, first).await.unwrap_or(Ok(Ok(0)))
+                timeout(FIRST_BYTE_GRACE, first).await.unwrap_or(Ok(Ok(0)))
             }
         };
-        matches!(spoken, Ok(Ok(length)) if length > 0)
+        matches!(first_byte, Ok(Ok(length)) if length > 0)
     }
 }

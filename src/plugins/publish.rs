@@ -147,7 +147,7 @@ pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
 /// What a form that cannot be read to its end is answered with.
 pub fn broken(error: axum::extract::multipart::MultipartError) -> Error {
     match error.status() {
-        _ if Stalled::is_behind(&error) => Error::new(&codes::REQUEST_TIMEOUT),
+        _ if Stalled::caused(&error) => Error::new(&codes::REQUEST_TIMEOUT),
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::PACKAGE_TOO_LARGE),
         _ => Error::new(&codes::INVALID_MULTIPART),
     }

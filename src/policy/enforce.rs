@@ -27,7 +27,7 @@ use tower::{Layer, Service};
 
 use super::{DrawsOn, Policy, Time};
 use crate::{
-    body::Paced,
+    body::MinRateBody,
     codes,
     error::{Error, Result},
     limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
@@ -171,7 +171,7 @@ impl Enforcement {
         }
         DefaultBodyLimit::max(usize::try_from(limit.max).unwrap_or(usize::MAX)).apply(&mut request);
         let has_arrived = Arc::new(AtomicBool::new(false));
-        let request = request.map(|body| Body::new(Paced::new(body, self.stall, has_arrived.clone())));
+        let request = request.map(|body| Body::new(MinRateBody::new(body, self.stall, has_arrived.clone())));
         Ok((request, Some(has_arrived)))
     }
 }
