@@ -15,17 +15,18 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::{
-    body::Stalled,
+    body::{self, Stalled},
     codes,
     error::{Error, Fault, OrRefuse, Result},
     i18n::Text,
 };
 
-/// The most bytes of a JSON body.
+/// The most bytes of a JSON body or a form.
 pub const MAX_JSON: usize = 256 * 1024;
-
-/// The most parameters of a query string or form.
-const MOST_PARAMETERS: usize = 100;
+/// The most values of a JSON body; each takes far more memory than its bytes do.
+const MAX_VALUES: usize = 10_000;
+/// The most parameters of a query string or a form.
+const MAX_PARAMETERS: usize = 100;
 
 /// A JSON body read into `T`.
 pub struct Body<T>(pub T);
@@ -46,14 +47,27 @@ impl<S: Send + Sync, T: FromFields> FromRequest<S> for Body<T> {
             return Err(Error::with(&codes::UNSUPPORTED_MEDIA_TYPE, &["application/json"]));
         }
         let bytes = read_body(request, state).await?;
-        let Ok(Value::Object(map)) = serde_json::from_slice(&bytes) else {
+        let Some(Value::Object(map)) = parse_json(&bytes) else {
             return Err(Error::new(&codes::INVALID_JSON));
         };
         Fields::read(map).map(Self)
     }
 }
 
-async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+/// A JSON value of at most [`MAX_VALUES`] values, nested at most 128 deep.
+fn parse_json(bytes: &[u8]) -> Option<Value> {
+    // A value follows each comma and each bracket that opens. Those in texts count as well: no text that is accepted
+    // holds so many.
+    let separators = bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    if separators > MAX_VALUES { None } else { serde_json::from_slice(bytes).ok() }
+}
+
+/// Reads a body of at most [`MAX_JSON`] bytes.
+///
+/// # Errors
+/// 413 if it is larger, by its header alone where it is declared; 408 if it stalls; 400 if it ends early.
+pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    body::check_declared_size(request.body(), MAX_JSON as u64, &codes::BODY_TOO_LARGE)?;
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(e) if Stalled::caused(&e) => Error::new(&codes::REQUEST_TIMEOUT),
         BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -316,8 +330,8 @@ impl Params {
             Some((decode(name)?, decode(value)?))
         };
         let pairs = query.split('&').filter(|p| !p.is_empty());
-        if pairs.clone().nth(MOST_PARAMETERS).is_some() {
-            return Err(Error::with(&codes::TOO_MANY_PARAMETERS, &[&MOST_PARAMETERS.to_string()]));
+        if pairs.clone().nth(MAX_PARAMETERS).is_some() {
+            return Err(Error::with(&codes::TOO_MANY_PARAMETERS, &[&MAX_PARAMETERS.to_string()]));
         }
         let pairs: Option<Vec<_>> = pairs.map(pair).collect();
         let pairs = pairs.or_refuse(&codes::INVALID_QUERY)?;
@@ -427,6 +441,17 @@ mod tests {
         for bad in ["limit=0", "limit=-1", "limit=abc", "limit=", "limit=1.5", "limit=%2B1", "limit=00"] {
             assert_eq!(count(bad), (20, 1), "{bad}");
         }
+    }
+
+    #[test]
+    fn values_and_parameters_are_bounded_in_number() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count));
+        assert!(parse_json(list(9_000).as_bytes()).is_some());
+        assert!(parse_json(list(10_001).as_bytes()).is_none());
+        assert!(parse_json(format!("[{}0]", "[],".repeat(6_000)).as_bytes()).is_none());
+        assert!(parse_json("[".repeat(5_000).as_bytes()).is_none());
+        assert!(Params::parse(&"a=1&".repeat(100)).is_ok());
+        assert!(Params::parse(&"a=1&".repeat(101)).is_err());
     }
 
     #[test]

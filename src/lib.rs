@@ -27,6 +27,7 @@ pub mod journal;
 pub mod limits;
 pub mod log_file;
 pub mod middleware;
+pub mod multipart;
 pub mod openapi;
 pub mod package;
 pub mod page;

@@ -27,7 +27,7 @@ pub use manage::{
     set_yanked,
 };
 pub use model::{DependencyItem, Owner, PluginDetail, PluginId, PluginItem, ScriptItem, Status, VersionItem};
-pub use publish::{Outcome, broken, inspect, publish, receive_file, rehearse};
+pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Release, Text, Totals, addresses, all_texts, apply_rating, dependents,
     forget_old_segments, list_for_admin, lock, newest_releases, newest_text, owned_by, texts, texts_since, totals,

@@ -7,13 +7,10 @@ use std::{collections::HashMap, io};
 
 use axum::{
     Json,
-    extract::{FromRequest, Multipart, Request, State, multipart::Field},
-    http::{
-        StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
-    },
+    extract::{Request, State},
+    http::{StatusCode, header::RETRY_AFTER},
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -22,17 +19,18 @@ use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
 use super::{
+    MAX_UPLOAD,
     model::Status,
     queries::{self, NewFile},
 };
 use crate::{
     accounts::{CurrentUser, Scope},
-    body::Stalled,
     codes, database,
     envelope::Success,
     error::{Error, Fault, OrRefuse, Refusal, Result},
     failpoint,
     i18n::{Lang, Text},
+    multipart::{Form, Part},
     package::{self, MAX_COMPRESSED, Manifest, Package},
     state::{App, AppState},
     storage::{Received, Storage},
@@ -108,30 +106,24 @@ pub async fn upload_alias(
 
 /// Streams the field `plugin_file` of a multipart body into the store's incoming folder.
 async fn receive(app: &AppState, request: Request) -> Result<Received> {
-    let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !media.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        return Err(Error::with(&codes::UNSUPPORTED_MEDIA_TYPE, &["multipart/form-data"]));
-    }
-    let mut form = Multipart::from_request(request, app).await.map_err(|_| Error::new(&codes::INVALID_MULTIPART))?;
+    let mut form = Form::open(request, MAX_UPLOAD).await?;
     let mut received = None;
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        if field.name() != Some("plugin_file") {
-            continue;
+    while let Some(mut part) = form.next().await? {
+        match part.name() {
+            Some("plugin_file") if received.is_some() => return Err(Error::new(&codes::FILE_REPEATED)),
+            Some("plugin_file") => received = Some(receive_file(app, &mut part).await?),
+            _ => part.skip().await?,
         }
-        if received.is_some() {
-            return Err(Error::new(&codes::FILE_REPEATED));
-        }
-        received = Some(receive_file(app, field).await?);
     }
     received.or_refuse(&codes::FILE_MISSING)
 }
 
-/// Streams one file field of a form into the store's incoming folder.
+/// Streams the file in one part of a form into the store's incoming folder.
 ///
 /// # Errors
 /// 400 when it is no `.tar.gz`, 413 when it is too large.
-pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
-    match field.file_name() {
+pub async fn receive_file(app: &App, part: &mut Part<'_>) -> Result<Received> {
+    match part.file_name() {
         Some(name) if !name.is_empty() => {
             if !name.to_ascii_lowercase().ends_with(".tar.gz") {
                 return Err(Error::new(&codes::FILE_TYPE));
@@ -141,16 +133,7 @@ pub async fn receive_file(app: &App, field: Field<'_>) -> Result<Received> {
         Some(_) => return Err(Error::new(&codes::FILE_MISSING).saying("未选择文件", "No file was chosen")),
         None => return Err(Error::new(&codes::FILE_MISSING)),
     }
-    app.storage.receive(MAX_COMPRESSED, field.map(|chunk| chunk.map_err(broken))).await
-}
-
-/// What a form that cannot be read to its end is answered with.
-pub fn broken(error: axum::extract::multipart::MultipartError) -> Error {
-    match error.status() {
-        _ if Stalled::caused(&error) => Error::new(&codes::REQUEST_TIMEOUT),
-        StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::PACKAGE_TOO_LARGE),
-        _ => Error::new(&codes::INVALID_MULTIPART),
-    }
+    app.storage.receive(MAX_COMPRESSED, part).await
 }
 
 /// Publishes a received package for a user.

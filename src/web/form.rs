@@ -1,7 +1,6 @@
 //! Forms: read into the same types as the API's bodies, refused when another site sent them.
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode},
     response::Response,
@@ -12,7 +11,7 @@ use super::{cookies, redirect};
 use crate::{
     codes,
     error::{Error, Fault, Result},
-    extract::{Fields, FromFields, Params},
+    extract::{Fields, FromFields, Params, read_body},
     i18n::{Lang, Text},
 };
 
@@ -33,10 +32,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let headers = request.headers().clone();
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| match e.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Error::new(&codes::BODY_TOO_LARGE),
-            _ => Error::new(&codes::BODY_INTERRUPTED),
-        })?;
+        let bytes = read_body(request, state).await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Error::new(&codes::INVALID_QUERY))?;
         let form = Self { pairs: Params::parse(text)?.into_pairs() };
         check_origin(&headers, form.get("form_token"))?;

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     Extension,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
@@ -19,8 +19,9 @@ use crate::{
     codes,
     error::{Error, OrRefuse, Refusal, Result},
     i18n::Lang,
+    multipart::Form as Upload,
     package,
-    plugins::{self, broken},
+    plugins::{self, MAX_UPLOAD},
     state::{App, AppState},
     storage::Received,
 };
@@ -71,16 +72,17 @@ async fn receive_and_check(app: &App, user: &CurrentUser, request: Request) -> R
 /// it has sent everything.
 async fn receive(app: &App, request: Request) -> Result<Received> {
     let headers = request.headers().clone();
-    let mut form = Multipart::from_request(request, &()).await.map_err(|_| Error::new(&codes::INVALID_MULTIPART))?;
+    let mut form = Upload::open(request, MAX_UPLOAD).await?;
     let (mut is_ours, mut received) = (Err(Error::new(&codes::FORM_EXPIRED)), None);
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        match field.name() {
-            Some("form_token") => is_ours = check_origin(&headers, &field.text().await.map_err(broken)?),
+    while let Some(mut part) = form.next().await? {
+        match part.name() {
+            Some("form_token") => is_ours = check_origin(&headers, &part.text().await?),
             // The token comes first, so nobody else's package is ever written to disk.
             Some("plugin_file") if is_ours.is_ok() && received.is_none() => {
-                received = Some(plugins::receive_file(app, field).await);
+                received = Some(plugins::receive_file(app, &mut part).await);
+                part.skip().await?;
             }
-            _ => {}
+            _ => part.skip().await?,
         }
     }
     is_ours?;
