@@ -46,6 +46,7 @@ codes! {
     INVALID_INPUT BAD_REQUEST "invalid_input": "请求参数有误" / "The input is invalid"; "按 details 逐项修改" / "Correct each field named in details"
     INVALID_JSON BAD_REQUEST "invalid_json": "请求体不是有效的 JSON 对象" / "The body is not a valid JSON object"; "检查 JSON 语法与 UTF-8 编码" / "Check the JSON syntax and the UTF-8 encoding"
     INVALID_PATH BAD_REQUEST "invalid_path": "路径含有空字符，或不是有效的 UTF-8 编码" / "The path holds a NUL character or is not valid UTF-8"; "去掉空字符，按 UTF-8 对路径做百分号编码" / "Leave the NUL out and percent-encode the path as UTF-8"
+    INVALID_HOST BAD_REQUEST "invalid_host": "请求必须带有且仅带有一个有效的 Host 头" / "The request must have exactly one valid Host header"; "检查客户端或代理发送的 Host 头" / "Check the Host header that the client or proxy sends"
     INVALID_QUERY BAD_REQUEST "invalid_query": "参数含有空字符，或不是有效的 UTF-8 编码" / "The parameters hold a NUL character or are not valid UTF-8"; "去掉空字符，按 UTF-8 对参数做百分号编码" / "Leave the NUL out and percent-encode the parameters as UTF-8"
     TOO_MANY_PARAMETERS BAD_REQUEST "too_many_parameters": "参数超过 {0} 个" / "There are more than {0} parameters"; "减少参数" / "Send fewer parameters"
     NOT_FOUND NOT_FOUND "not_found": "没有这个地址" / "There is nothing at this address"; "对照 /api/docs 检查路径" / "Compare the path with /api/docs"

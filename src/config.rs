@@ -76,7 +76,7 @@ section!(
         stall_timeout_seconds: u64 = 30,
         shutdown_timeout_seconds: u64 = 30,
         max_connections: usize = 8192,
-        max_connections_per_address: usize = 2048,
+        max_connections_per_address: usize = 256,
     }
 );
 section!(

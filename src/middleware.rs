@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, Method, Uri, header},
+    http::{HeaderName, HeaderValue, Method, Uri, Version, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
+    codes,
     error::{self, Error},
     i18n::Lang,
     limits::Client,
@@ -47,7 +48,11 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
     request.extensions_mut().insert(client);
 
-    let mut response = error::envelope(next.run(request).await, lang, &id);
+    let response = match check_host(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let mut response = error::envelope(response, lang, &id);
     finish_headers(&mut response, &id);
     if method == Method::HEAD {
         // HTTP/2 would send what the envelope put there.
@@ -70,6 +75,18 @@ fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client
     } else {
         info!(target: "access", request_id, %method, route, status, client = %client.0, ms, "{method} {route} {status}");
     }
+}
+
+/// Refuses HTTP/1.1 requests without exactly one valid `Host`, as RFC 9112 (3.2) demands.
+fn check_host(request: &Request) -> Result<(), Error> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_host = |host: &[u8]| host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok();
+    let is_valid = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host.as_bytes()),
+        (Some(_), Some(_)) => false,
+    };
+    if is_valid { Ok(()) } else { Err(Error::new(&codes::INVALID_HOST)) }
 }
 
 /// The id a proxy gave the request when it is a plain one, else a new one.

@@ -33,11 +33,23 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config,
-    connection::{ConnectionLimiter, ConnectionPermit, ConnectionStats, Timeouts},
+    connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
 };
 
-/// The most bytes of a request's line and headers.
-const MAX_HEADER_BYTES: u32 = 64 * 1024;
+/// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The most requests in progress on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// The most bytes of a request's headers in HTTP/2, where every stream may have as many.
+const MAX_STREAM_HEADER_BYTES: u32 = 16 * 1024;
+/// The most bytes of request bodies that an HTTP/2 connection keeps for handlers that have not read them yet.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// The same of one stream.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The most bytes of a response that an HTTP/2 stream keeps for its client.
+const STREAM_SEND_BUFFER: usize = 16 * 1024;
+/// The most streams that a client may reset, or that are reset for its errors, faster than they are dealt with.
+const MAX_RESETS: usize = 20;
 
 /// When the server stops, how long a connection without any byte yet may still begin a request.
 const FIRST_BYTE_GRACE: Duration = Duration::from_millis(500);
@@ -76,13 +88,18 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .header_read_timeout(timeouts.idle)
         // Not with `pipeline_flush`: while bytes wait to be read it keeps answers back, and when the connection
         // ends meanwhile, as after a body nobody wanted, the answer is lost.
-        .max_buf_size(MAX_HEADER_BYTES as usize);
+        .max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(20)))
-        .max_header_list_size(MAX_HEADER_BYTES)
-        .max_concurrent_streams(200);
+        .max_header_list_size(MAX_STREAM_HEADER_BYTES)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_send_buf_size(STREAM_SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS);
     let server = Arc::new(Server { builder, app, timeouts, is_draining: AtomicBool::new(false) });
     let limiter = ConnectionLimiter::new(config);
     let (stopping, is_stopping) = watch::channel(());
@@ -92,8 +109,8 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
     });
     loop {
-        let (stream, peer, permit) = tokio::select! {
-            accepted = limiter.accept(&listener) => match accepted {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Usually too many open files: those that end make room.
@@ -104,6 +121,14 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
             },
             () = &mut drained => break,
         };
+        let permit = tokio::select! {
+            permit = limiter.admit(peer) => permit,
+            () = &mut drained => {
+                tokio::spawn(server.clone().connection(stream, peer, None, is_stopping.clone()));
+                break;
+            }
+        };
+        let Some(permit) = permit else { continue };
         tokio::spawn(server.clone().connection(stream, peer, Some(permit), is_stopping.clone()));
     }
     // The kernel may have taken connections that we have not; their requests are as good as the others'.
@@ -142,18 +167,24 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _permit: Option<ConnectionPermit>,
+        permit: Option<ConnectionPermit>,
         mut is_stopping: watch::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
-        if !self.has_first_byte(&stream, &mut is_stopping).await {
+        let stats = permit.as_ref().map(ConnectionPermit::stats).unwrap_or_default();
+        let has_first_byte = tokio::select! {
+            biased;
+            has_first_byte = self.has_first_byte(&stream, &mut is_stopping) => has_first_byte,
+            () = stats.close_requested() => false,
+        };
+        if !has_first_byte {
             return;
         }
-        let stats = Arc::new(ConnectionStats::default());
         let service = service_fn(|request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-            let guard = stats.begin_request(request.version());
+            let has_body = !http_body::Body::is_end_stream(request.body());
+            let guard = stats.begin_request(request.version(), has_body);
             let has_one_stream = request.version() < Version::HTTP_2;
             let answer = self.app.clone().oneshot(request);
             let server = self.clone();
@@ -165,7 +196,7 @@ impl Server {
                 Ok::<_, Infallible>(guard.answer(response))
             }
         });
-        let stream = TokioIo::new(stats.count_bytes(stream));
+        let stream = TokioIo::new(CountingStream::new(stream, stats.clone()));
         let mut connection = pin!(self.builder.serve_connection(stream, service));
         let mut wait_for_timeout = pin!(stats.wait_for_timeout(self.timeouts));
         let ended = tokio::select! {
@@ -175,6 +206,18 @@ impl Server {
             reason = wait_for_timeout.as_mut() => {
                 debug!(client = %peer.ip(), "cut a connection: {reason}");
                 return;
+            }
+            () = stats.close_requested() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    _ = wait_for_timeout => return,
+                    () = stats.wait_until_idle() => {
+                        debug!(client = %peer.ip(), "closed an idle connection to make room");
+                        return;
+                    }
+                }
             }
             _ = is_stopping.changed() => {
                 connection.as_mut().graceful_shutdown();

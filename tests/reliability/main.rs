@@ -13,6 +13,7 @@ mod ending;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
 mod hostile_cases;
+mod memory;
 #[path = "../support/package_builder.rs"]
 mod package_builder;
 mod process;

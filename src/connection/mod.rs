@@ -1,0 +1,15 @@
+//! Connections: how many may be open, what happens on each, and the timeouts of their clients.
+//!
+//! A client must send its headers in time, send the next request in time, and read its response faster
+//! than a minimum rate. The minimum rate of request bodies is enforced in `body`. When connections are
+//! full, those without a request in progress are closed to make room for new ones.
+
+mod limiter;
+mod stats;
+mod stream;
+mod timeouts;
+
+pub use limiter::{ConnectionLimiter, ConnectionPermit};
+pub use stats::{ConnectionStats, RequestGuard};
+pub use stream::CountingStream;
+pub use timeouts::Timeouts;

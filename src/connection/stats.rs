@@ -1,0 +1,174 @@
+//! The counters of one connection.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::Version;
+use tokio::sync::Notify;
+
+/// Counters of one connection.
+pub struct ConnectionStats {
+    /// Requests whose handler has not answered yet.
+    pub(super) handled: AtomicUsize,
+    /// Responses whose body is not sent yet.
+    pub(super) answered: AtomicUsize,
+    /// Of these over HTTP/2, those that have offered data and were not asked for more.
+    offered: AtomicUsize,
+    /// Requests since the connection was opened.
+    pub(super) begun: AtomicU64,
+    /// Bytes received.
+    pub(super) received: AtomicU64,
+    /// Bytes written to the socket.
+    pub(super) sent: AtomicU64,
+    /// Whether the socket takes no more bytes for now.
+    pub(super) is_write_blocked: AtomicBool,
+    /// Whether the last request had a body, which may not have been read to its end.
+    pub(super) has_request_body: AtomicBool,
+    /// Whether all is sent, and what the client still sends is discarded.
+    pub(super) is_discarding: AtomicBool,
+    pub(super) is_http2: AtomicBool,
+    /// When the last request ended, or else the connection was opened, in milliseconds of the process.
+    idle_since: AtomicU64,
+    close_requested: Notify,
+}
+
+impl Default for ConnectionStats {
+    fn default() -> Self {
+        Self {
+            handled: AtomicUsize::default(),
+            answered: AtomicUsize::default(),
+            offered: AtomicUsize::default(),
+            begun: AtomicU64::default(),
+            received: AtomicU64::default(),
+            sent: AtomicU64::default(),
+            is_write_blocked: AtomicBool::default(),
+            has_request_body: AtomicBool::default(),
+            is_discarding: AtomicBool::default(),
+            is_http2: AtomicBool::default(),
+            idle_since: AtomicU64::new(now()),
+            close_requested: Notify::new(),
+        }
+    }
+}
+
+/// Milliseconds since the first connection.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One request, from its headers to the end of its response.
+pub struct RequestGuard {
+    stats: Arc<ConnectionStats>,
+    is_answered: bool,
+}
+
+impl ConnectionStats {
+    /// Counts a request as in progress until the guard is dropped.
+    pub fn begin_request(self: &Arc<Self>, version: Version, has_body: bool) -> RequestGuard {
+        self.begun.fetch_add(1, Relaxed);
+        self.handled.fetch_add(1, Relaxed);
+        let is_http2 = version == Version::HTTP_2;
+        self.is_http2.store(is_http2, Relaxed);
+        self.has_request_body.store(has_body && !is_http2, Relaxed);
+        RequestGuard { stats: self.clone(), is_answered: false }
+    }
+
+    /// Since when no request has been in progress; `None` while one is, or while its response is being sent.
+    pub fn idle_since(&self) -> Option<u64> {
+        let in_progress = self.handled.load(Relaxed) + self.answered.load(Relaxed);
+        (in_progress == 0 && !self.is_write_blocked.load(Relaxed)).then(|| self.idle_since.load(Relaxed))
+    }
+
+    /// Whether it is the client that has to read before more can be sent. A response without news keeps nobody waiting.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.is_write_blocked.load(Relaxed) || self.offered.load(Relaxed) > 0
+    }
+
+    /// Asks the connection to close once it is idle.
+    pub(super) fn request_close(&self) {
+        self.close_requested.notify_one();
+    }
+
+    /// Completes when the connection shall close to make room.
+    pub async fn close_requested(&self) {
+        self.close_requested.notified().await;
+    }
+}
+
+impl RequestGuard {
+    /// Ties the guard to the response: it is dropped together with the body.
+    pub fn answer(mut self, response: Response) -> Response {
+        self.stats.answered.fetch_add(1, Relaxed);
+        self.stats.handled.fetch_sub(1, Relaxed);
+        self.is_answered = true;
+        let is_http2 = self.stats.is_http2.load(Relaxed);
+        response.map(|body| Body::new(Answer { body, is_http2, is_offered: false, guard: self }))
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.stats.idle_since.store(now(), Relaxed);
+        let open = if self.is_answered { &self.stats.answered } else { &self.stats.handled };
+        open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The body of a response, with the guard of its request.
+struct Answer {
+    body: Body,
+    is_http2: bool,
+    /// Whether the last piece of it was offered to the client, and no further one asked for.
+    is_offered: bool,
+    guard: RequestGuard,
+}
+
+impl Answer {
+    fn set_offered(&mut self, is_offered: bool) {
+        if self.is_http2 && is_offered != self.is_offered {
+            self.is_offered = is_offered;
+            let offered = &self.guard.stats.offered;
+            if is_offered {
+                offered.fetch_add(1, Relaxed)
+            } else {
+                offered.fetch_sub(1, Relaxed)
+            };
+        }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.set_offered(frame.is_ready());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.set_offered(false);
+    }
+}
