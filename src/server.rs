@@ -39,7 +39,7 @@ use crate::{
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The most requests in progress on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 100;
+const MAX_STREAMS: u32 = 32;
 /// The most bytes of a request's headers in HTTP/2, where every stream may have as many.
 const MAX_STREAM_HEADER_BYTES: u32 = 16 * 1024;
 /// The most bytes of request bodies that an HTTP/2 connection keeps for handlers that have not read them yet.
@@ -184,16 +184,17 @@ impl Server {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             let has_body = !http_body::Body::is_end_stream(request.body());
-            let guard = stats.begin_request(request.version(), has_body);
+            let mut guard = stats.begin_request(request.version(), has_body);
             let has_one_stream = request.version() < Version::HTTP_2;
-            let answer = self.app.clone().oneshot(request);
+            let app = self.app.clone();
             let server = self.clone();
             async move {
-                let mut response = answer.await?;
+                guard.wait_for_turn().await;
+                let mut response = app.oneshot(request).await?;
                 if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(guard.answer(response))
+                Ok::<_, Infallible>(guard.answer(response).await)
             }
         });
         let stream = TokioIo::new(CountingStream::new(stream, stats.clone()));

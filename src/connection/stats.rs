@@ -14,7 +14,14 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::Version;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+/// Requests with a body that one HTTP/2 connection has handled at a time; further ones wait for their turn.
+const BODIES: usize = 4;
+/// Large responses that one HTTP/2 connection sends at a time; further ones wait for their turn.
+const LARGE_RESPONSES: usize = 2;
+/// A response with more bytes is large.
+const LARGE: u64 = 64 * 1024;
 
 /// Counters of one connection.
 pub struct ConnectionStats {
@@ -40,6 +47,9 @@ pub struct ConnectionStats {
     /// When the last request ended, or else the connection was opened, in milliseconds of the process.
     idle_since: AtomicU64,
     close_requested: Notify,
+    /// For HTTP/2, where each of many streams would otherwise keep a buffer of its own.
+    bodies: Semaphore,
+    large_responses: Semaphore,
 }
 
 impl Default for ConnectionStats {
@@ -57,6 +67,8 @@ impl Default for ConnectionStats {
             is_http2: AtomicBool::default(),
             idle_since: AtomicU64::new(now()),
             close_requested: Notify::new(),
+            bodies: Semaphore::new(BODIES),
+            large_responses: Semaphore::new(LARGE_RESPONSES),
         }
     }
 }
@@ -71,6 +83,12 @@ fn now() -> u64 {
 pub struct RequestGuard {
     stats: Arc<ConnectionStats>,
     is_answered: bool,
+    is_http2: bool,
+    has_body: bool,
+    /// Whether it counts in `bodies`.
+    holds_body: bool,
+    /// Whether it counts in `large_responses`.
+    holds_large_response: bool,
 }
 
 impl ConnectionStats {
@@ -81,7 +99,14 @@ impl ConnectionStats {
         let is_http2 = version == Version::HTTP_2;
         self.is_http2.store(is_http2, Relaxed);
         self.has_request_body.store(has_body && !is_http2, Relaxed);
-        RequestGuard { stats: self.clone(), is_answered: false }
+        RequestGuard {
+            stats: self.clone(),
+            is_answered: false,
+            is_http2,
+            has_body,
+            holds_body: false,
+            holds_large_response: false,
+        }
     }
 
     /// Since when no request has been in progress; `None` while one is, or while its response is being sent.
@@ -107,28 +132,51 @@ impl ConnectionStats {
 }
 
 impl RequestGuard {
-    /// Ties the guard to the response: it is dropped together with the body.
-    pub fn answer(mut self, response: Response) -> Response {
+    /// Waits until the request may be handled: over HTTP/2, while too many others with a body are.
+    pub async fn wait_for_turn(&mut self) {
+        if self.is_http2 && self.has_body && !self.holds_body {
+            self.holds_body = take(&self.stats.bodies).await;
+        }
+    }
+
+    /// Ties the guard to the response: it is dropped together with the body. Over HTTP/2 a large response waits
+    /// while too many others are being sent.
+    pub async fn answer(mut self, response: Response) -> Response {
+        if std::mem::take(&mut self.holds_body) {
+            self.stats.bodies.add_permits(1);
+        }
+        if self.is_http2 && http_body::Body::size_hint(response.body()).lower() > LARGE {
+            self.holds_large_response = take(&self.stats.large_responses).await;
+        }
         self.stats.answered.fetch_add(1, Relaxed);
         self.stats.handled.fetch_sub(1, Relaxed);
         self.is_answered = true;
-        let is_http2 = self.stats.is_http2.load(Relaxed);
-        response.map(|body| Body::new(Answer { body, is_http2, is_offered: false, guard: self }))
+        response.map(|body| Body::new(Answer { body, is_offered: false, guard: self }))
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
+        if self.holds_body {
+            self.stats.bodies.add_permits(1);
+        }
+        if self.holds_large_response {
+            self.stats.large_responses.add_permits(1);
+        }
         self.stats.idle_since.store(now(), Relaxed);
         let open = if self.is_answered { &self.stats.answered } else { &self.stats.handled };
         open.fetch_sub(1, Relaxed);
     }
 }
 
+/// Takes a permit that [`RequestGuard`] gives back when it is dropped.
+async fn take(semaphore: &Semaphore) -> bool {
+    semaphore.acquire().await.map(SemaphorePermit::forget).is_ok()
+}
+
 /// The body of a response, with the guard of its request.
 struct Answer {
     body: Body,
-    is_http2: bool,
     /// Whether the last piece of it was offered to the client, and no further one asked for.
     is_offered: bool,
     guard: RequestGuard,
@@ -136,7 +184,7 @@ struct Answer {
 
 impl Answer {
     fn set_offered(&mut self, is_offered: bool) {
-        if self.is_http2 && is_offered != self.is_offered {
+        if self.guard.is_http2 && is_offered != self.is_offered {
             self.is_offered = is_offered;
             let offered = &self.guard.stats.offered;
             if is_offered {

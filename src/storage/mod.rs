@@ -34,6 +34,8 @@ use crate::{
 
 /// Bytes gathered before they are hashed and written in one go.
 const CHUNK: usize = 256 * 1024;
+/// The same of a package that arrives; as much is kept for each upload in progress.
+const RECEIVED_CHUNK: usize = 64 * 1024;
 /// The folder of packages still arriving; everything in it is a leftover after a crash.
 const INCOMING: &str = "incoming";
 /// The folder of kept packages.
@@ -139,7 +141,7 @@ impl Storage {
             if sink.size + buffer.len() as u64 > most {
                 return Err(Error::new(&codes::PACKAGE_TOO_LARGE));
             }
-            if is_last || buffer.len() >= CHUNK {
+            if is_last || buffer.len() >= RECEIVED_CHUNK {
                 let chunk = buffer.split().freeze();
                 let incoming = incoming.clone();
                 sink = spawn_blocking(move || sink.write(&incoming, &chunk)).await??;
