@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use sqlx::PgPool;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -196,25 +196,119 @@ async fn head_has_no_body_in_http2_either(db: PgPool) {
     }
 }
 
+const HEALTH: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+/// A login whose body has not arrived whole, so that the request is in progress.
+const HALF_A_LOGIN: &[u8] = b"POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    content-length: 48\r\n\r\n{\"username\": \"ada\",";
+const OTHER_HALF: &[u8] = b" \"password\": \"wrong horse\"}  ";
+
+/// A connection from one of this machine's addresses.
+async fn connect_from(source: &str, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// A connection that sends something and waits until it is answered, or for a moment if it will not be.
+async fn connection_with(source: &str, address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = connect_from(source, address).await;
+    stream.write_all(bytes).await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut [0; 4096])).await;
+    stream
+}
+
+/// Whether the server has closed a connection in an orderly way: nothing but the end is left to read.
+async fn has_ended(stream: &mut TcpStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut [0; 4096])).await;
+    read.is_ok_and(|read| read.unwrap() == 0)
+}
+
+#[sqlx::test]
+async fn idle_connections_do_not_keep_new_clients_out(db: PgPool) {
+    let app = TestApp::with(db, |config| {
+        config.server.max_connections = 12;
+        config.server.max_connections_per_address = 4;
+    })
+    .await;
+    // Idle for the usual time, which is longer than any of this takes: 75 s.
+    for (name, bytes) in [
+        ("idle after a request", HEALTH),
+        ("silent from the start", b""),
+        ("half a header", b"GET / HTTP/1.1\r\nhost"),
+        ("half a preface of HTTP/2", b"PRI * HT"),
+        ("idle after HTTP/2 settings", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+    ] {
+        let mut held = Vec::new();
+        for i in 0..12 {
+            held.push(connection_with(&format!("127.0.0.{}", 2 + i / 4), app.address, bytes).await);
+        }
+        for i in 0..20 {
+            let begun = Instant::now();
+            let mut newcomer = connect_from("127.0.0.9", app.address).await;
+            newcomer.write_all(HEALTH).await.unwrap();
+            let mut answer = [0; 4096];
+            let read = tokio::time::timeout(Duration::from_secs(5), newcomer.read(&mut answer)).await;
+            let read = read.unwrap_or_else(|_| panic!("{name}: newcomer {i} is not answered")).unwrap();
+            assert_eq!(raw::status(&String::from_utf8_lossy(&answer[..read])), 200, "{name}: newcomer {i}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "{name}: {:?}", begun.elapsed());
+            held.push(newcomer);
+        }
+    }
+}
+
+#[sqlx::test]
+async fn room_is_made_by_clean_closes_and_never_by_cutting_a_request(db: PgPool) {
+    let app = TestApp::with(db, |config| config.server.max_connections = 3).await;
+    let mut busy = connection_with("127.0.0.2", app.address, HALF_A_LOGIN).await;
+    let mut older = connection_with("127.0.0.2", app.address, HEALTH).await;
+    let mut newer = connection_with("127.0.0.2", app.address, HEALTH).await;
+    // The pool of this client keeps its one connection, which is the newest.
+    app.anyone().get("/plugins").await.expect(200);
+    assert!(has_ended(&mut older).await, "the longest idle one made room");
+    newer.write_all(HEALTH).await.unwrap();
+    assert!(newer.read(&mut [0; 4096]).await.unwrap() > 0, "the other one goes on");
+    busy.write_all(OTHER_HALF).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = busy.read(&mut answer).await.unwrap();
+    assert_eq!(raw::status(&String::from_utf8_lossy(&answer[..read])), 401, "the request was not cut");
+}
+
+#[sqlx::test]
+async fn an_http2_connection_that_makes_room_is_told_so(db: PgPool) {
+    let app = TestApp::with(db, |config| config.server.max_connections = 1).await;
+    let (mut client, driver) = http2(app.address).await;
+    let driver = tokio::spawn(driver);
+    assert_eq!(http2_get(&mut client, "GET", "/api/v1/plugins").await, 200);
+    app.anyone().get("/plugins").await.expect(200);
+    let ended = tokio::time::timeout(Duration::from_secs(2), driver).await.unwrap().unwrap();
+    // GOAWAY without an error ends the connection as if this client had closed it.
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
 #[sqlx::test]
 async fn connections_are_bounded_in_all_and_per_address(db: PgPool) {
     let app = TestApp::with(db.clone(), |config| config.server.max_connections_per_address = 3).await;
-    let held = join_all((0..3).map(|_| TcpStream::connect(app.address))).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connection_with("127.0.0.1", app.address, HALF_A_LOGIN).await);
+    }
     let mut fourth = TcpStream::connect(app.address).await.unwrap();
     assert!(matches!(fourth.read(&mut [0]).await, Ok(0) | Err(_)), "the fourth is closed");
-    drop(held);
+    let _elsewhere = connection_with("127.0.0.2", app.address, HEALTH).await;
+    held.pop();
     tokio::time::sleep(Duration::from_millis(300)).await;
     app.anyone().get("/plugins").await.expect(200);
 
     let app = TestApp::with(db.clone(), |config| config.server.max_connections = 2).await;
-    let held = join_all((0..2).map(|_| TcpStream::connect(app.address))).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(connection_with("127.0.0.1", app.address, HALF_A_LOGIN).await);
+    }
     let client = app.anyone();
     let waiting = tokio::spawn(async move { client.get("/plugins").await });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!waiting.is_finished(), "the third waits");
-    drop(held);
+    assert!(!waiting.is_finished(), "the third waits while the others have requests in progress");
+    held.pop();
     waiting.await.unwrap().expect(200);
 
     let proxied = TestApp::with(db, |config| {
@@ -225,6 +319,41 @@ async fn connections_are_bounded_in_all_and_per_address(db: PgPool) {
     let _held = join_all((0..5).map(|_| TcpStream::connect(proxied.address))).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     proxied.anyone().get("/plugins").await.expect(200);
+}
+
+#[sqlx::test]
+async fn a_quiet_response_is_not_a_stalled_client(db: PgPool) {
+    let app = impatient(db).await;
+    // A route of its own: nothing else answers as slowly as this.
+    let quiet = axum::routing::get(async || {
+        let pieces = futures_util::stream::iter(["one", "two"]).then(async |piece| {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        axum::body::Body::from_stream(pieces)
+    });
+    let listener = marketplace::server::listen("127.0.0.1", 0).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let settings = app.state.config.server.clone();
+    let router = axum::Router::new().route("/", quiet);
+    tokio::spawn(async move {
+        marketplace::server::serve(listener, router, &settings, std::future::pending()).await;
+    });
+    let answer = reqwest::get(format!("http://{address}/")).await.unwrap().text();
+    let over_http2 = async {
+        let (mut client, driver) = http2(address).await;
+        tokio::spawn(driver);
+        let (answer, _) = client.send_request(http2_request("GET", "/"), true).unwrap();
+        let (mut body, mut text) = (answer.await.unwrap().into_body(), Vec::new());
+        while let Some(piece) = body.data().await {
+            let piece = piece.unwrap();
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            text.extend(piece);
+        }
+        text
+    };
+    let (answer, over_http2) = futures_util::join!(answer, over_http2);
+    assert_eq!((answer.unwrap().as_str(), over_http2.as_slice()), ("onetwo", &b"onetwo"[..]));
 }
 
 #[sqlx::test]

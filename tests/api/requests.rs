@@ -294,3 +294,83 @@ async fn huge_requests_are_refused_at_once(db: PgPool) {
     let request = app.anyone().request(Method::POST, "/auth/login").header("content-type", "application/json");
     Answer::of(request.body(deep)).await.refused(400, "invalid_json");
 }
+
+#[sqlx::test]
+async fn a_body_declared_too_large_is_refused_before_it_is_sent(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let token = app.user("ada").await.token.unwrap();
+    let (api, page) = (format!("authorization: Bearer {token}"), format!("cookie: session={token}"));
+    let (json, upload) = ("application/json", "multipart/form-data; boundary=b");
+    let form = "application/x-www-form-urlencoded";
+    for (path, who, media, code) in [
+        ("/api/v1/plugins", api.as_str(), upload, "package_too_large"),
+        ("/api/v1/plugins/upload", &api, upload, "package_too_large"),
+        ("/publish/check", &page, upload, "package_too_large"),
+        ("/publish", &page, form, "body_too_large"),
+        ("/login", "x: y", form, "body_too_large"),
+        ("/api/v1/auth/login", "x: y", json, "body_too_large"),
+        ("/api/v1/auth/register", "x: y", json, "body_too_large"),
+        ("/api/v1/search", "x: y", json, "body_too_large"),
+        ("/api/v1/plugins/none/ratings", &api, json, "body_too_large"),
+    ] {
+        for length in ["1099511627776", "105000000"] {
+            for expect in ["expect: 100-continue", "x-none: 1"] {
+                let request = format!(
+                    "POST {path} HTTP/1.1\r\nhost: x\r\n{who}\r\ncontent-type: {media}\r\n\
+                     content-length: {length}\r\n{expect}\r\n\r\n"
+                );
+                let answer = raw::exchange(app.address, request.as_bytes()).await;
+                assert_eq!((raw::status(&answer), raw::answers(&answer)), (413, 1), "{path} {expect}: {answer}");
+                assert!(path.starts_with("/publish") || answer.contains(code), "{path}: {answer}");
+            }
+        }
+    }
+    // What is small enough is asked for.
+    let small = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                 content-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    assert!(raw::exchange(app.address, small.as_bytes()).await.starts_with("HTTP/1.1 100"));
+}
+
+#[sqlx::test]
+async fn a_body_declared_too_large_is_refused_over_http2(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let token = app.user("ada").await.token.unwrap();
+    let stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let (client, driver) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(driver);
+    for (path, media) in [
+        ("/api/v1/plugins", "multipart/form-data; boundary=b"),
+        ("/api/v1/auth/login", "application/json"),
+        ("/api/v1/search", "application/json"),
+    ] {
+        let request = axum::http::Request::post(format!("http://localhost{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", media)
+            .header("content-length", "1099511627776");
+        let mut client = client.clone().ready().await.unwrap();
+        // Nothing of the body is ever sent.
+        let (answer, _body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 413, "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn a_request_names_one_host(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let send = async |head: &str| raw::exchange(app.address, head.as_bytes()).await;
+    for hosts in
+        ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n", "host: a b\r\n", "host: a/b\r\n", "host: u@a\r\n"]
+    {
+        for path in ["/api/v1/plugins", "/plugins", "/health", "/api/v1/nowhere"] {
+            let answer = send(&format!("GET {path} HTTP/1.1\r\n{hosts}\r\n")).await;
+            assert!(is_refused(&answer) && answer.contains("\"invalid_host\""), "{path} {hosts:?}: {answer}");
+        }
+    }
+    for hosts in ["host: a\r\n", "host:\r\n", "host: a:80\r\n", "host: [::1]:80\r\n"] {
+        let answer = send(&format!("GET /health HTTP/1.1\r\n{hosts}\r\n")).await;
+        assert_eq!(raw::status(&answer), 200, "{hosts:?}: {answer}");
+    }
+    assert_eq!(raw::status(&send("GET /health HTTP/1.0\r\n\r\n").await), 200);
+    // RFC 9112 (2.2) lets a server take a bare LF for the end of a line.
+    assert_eq!(raw::status(&send("GET /health HTTP/1.1\nhost: a\n\n").await), 200);
+}
