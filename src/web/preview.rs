@@ -7,7 +7,7 @@ use std::{
 
 use askama::Template;
 use axum::response::Response;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::{
     look::Look,
@@ -38,7 +38,9 @@ struct Draft {
 impl Default for Drafts {
     fn default() -> Self {
         let weight = |_: &i64, draft: &Arc<Draft>| draft.mebibytes;
-        Self(Cache::builder().max_capacity(MOST).weigher(weight).time_to_live(PATIENCE).build())
+        // The newest is always admitted; the default policy would rather keep what was asked for more often.
+        let cache = Cache::builder().max_capacity(MOST).weigher(weight).eviction_policy(EvictionPolicy::lru());
+        Self(cache.time_to_live(PATIENCE).build())
     }
 }
 
@@ -48,6 +50,8 @@ impl Drafts {
         let mebibytes = u32::try_from(received.size >> 20).unwrap_or(u32::MAX).saturating_add(1);
         let draft = Draft { hash: received.hash.clone(), mebibytes, received: Mutex::new(Some(received)) };
         self.0.insert(user, Arc::new(draft));
+        // At once, so that files over the bound do not wait on the disk for the next request.
+        self.0.run_pending_tasks();
     }
 
     /// The user's upload, when it is still this one.
