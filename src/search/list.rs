@@ -234,3 +234,35 @@ fn match_words(app: &App, words: &str, wanted: &Wanted, sort: Sort, order: Order
     let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(keys.len());
     Ok((ranking.listed(&keys[start..end.min(keys.len())]), found.total as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_search_when_it_is_read_as_one() {
+        for query in [
+            "",
+            "search=a",
+            "%73earch=a",
+            "s%65arch=%61",
+            "search=",
+            "search",
+            "search=+",
+            "search=%20",
+            "search=&search=a",
+            "search=a&search=",
+            "research=1",
+            "note=search=",
+            "note=search%3Da",
+            "search=%E6%97%A5",
+            "a&&search=b",
+            "search=a=b",
+        ] {
+            let uri = Uri::builder().path_and_query(format!("/plugins?{query}")).build().expect("an address");
+            let Query(wanted) = Query::<Wanted>::parse(query).expect("a query");
+            let has_words = wanted.words.is_some_and(|words| !words.trim().is_empty());
+            assert_eq!(is_search(&uri), has_words, "{query}");
+        }
+    }
+}

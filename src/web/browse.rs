@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_a_search_when_it_is_read_as_one() {
+        let long = format!("q={}", "a".repeat(256));
+        for query in ["", "q=a", "%71=a", "q=", "q=+", "q=&q=a", "faq=1", "search=a", "tag=q=a", &long, "q=%E6%97%A5"] {
+            let uri = Uri::builder().path_and_query(format!("/plugins?{query}")).build().expect("an address");
+            assert_eq!(is_search(&uri), asked(query).wanted().words.is_some(), "{query}");
+        }
+    }
+
+    #[test]
     fn far_pages_are_left_out() {
         let at = |page| steps(&Pagination::new(Page { page, limit: 20 }, 200));
         assert_eq!(at(1), [1, 2, 0, 10]);

@@ -108,6 +108,44 @@ async fn an_api_token_never_manages_the_account_nor_administrates(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn an_administrators_api_token_is_no_administrator(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (root, ada) = (app.admin("root").await, app.user("ada").await);
+    ada.publish(&package("hello", "1.0.0")).await.expect(201);
+    let body = json!({"reason": "x", "status": "deprecated", "rating": 1});
+    let changes = [
+        (Method::PUT, "/plugins/hello/versions/1.0.0/yank"),
+        (Method::DELETE, "/plugins/hello/versions/1.0.0/yank"),
+        (Method::PATCH, "/plugins/hello"),
+        (Method::PUT, "/plugins/hello/owners/root"),
+        (Method::DELETE, "/plugins/hello/owners/ada"),
+    ];
+    for scopes in [&["publish"][..], &["manage"], &["rate"], &["publish", "manage", "rate"]] {
+        let (api, _) = token(&root, json!({"name": "ci", "scopes": scopes})).await;
+        let code = if scopes.contains(&"manage") { "not_owner" } else { "token_scope" };
+        for (method, path) in &changes {
+            Answer::of(api.request(method.clone(), path).json(&body)).await.refused(403, code);
+        }
+        let code = if scopes.contains(&"publish") { "not_owner" } else { "token_scope" };
+        api.publish(&package("hello", "9.9.9")).await.refused(403, code);
+    }
+    // Signed in, an administrator yanks and deprecates; who owns a plugin is for its owners alone.
+    for (method, path) in &changes[..3] {
+        Answer::of(root.request(method.clone(), path).json(&body)).await.expect(200);
+    }
+    for (method, path) in &changes[3..] {
+        Answer::of(root.request(method.clone(), path).json(&body)).await.refused(403, "not_owner");
+    }
+    root.patch("/admin/plugins/hello", json!({"status": "banned", "reason": "bad"})).await.expect(200);
+    let (api, _) = token(&root, json!({"name": "ci", "scopes": ["manage"]})).await;
+    for (method, path) in &changes {
+        Answer::of(api.request(method.clone(), path).json(&body)).await.refused(404, "plugin_not_found");
+    }
+    root.patch("/admin/plugins/hello", json!({"status": "active", "reason": "good"})).await.expect(200);
+    assert_eq!(names(&ada.get("/plugins/hello/owners").await), ["ada"]);
+}
+
+#[sqlx::test]
 async fn an_api_token_ends_when_it_expires_or_is_revoked(db: PgPool) {
     let app = TestApp::new(db).await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);

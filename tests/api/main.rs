@@ -21,6 +21,7 @@ mod openapi;
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod plugins;
+mod policies;
 mod postgres;
 mod program;
 mod raw;

@@ -143,3 +143,19 @@ fn transactions_begin_in_one_place() {
         assert_ne!(transaction_openers(opener), [""; 0], "{opener} is not seen");
     }
 }
+
+#[test]
+fn routes_are_added_with_a_policy_only() {
+    let mut all = Vec::new();
+    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+    for (file, source) in &all {
+        // A part knows `Routes`, which takes no route without a policy; axum's own routers would.
+        let is_allowed = |name| match name {
+            "Router::new(" => file == "policy/routes.rs" || file == "routes.rs",
+            _ => file == "policy/routes.rs",
+        };
+        for name in ["Router::new(", "OpenApiRouter", "MethodRouter", ".route(", ".nest(", ".fallback("] {
+            assert!(is_allowed(name) || !source.contains(name), "{file} uses {name}");
+        }
+    }
+}
