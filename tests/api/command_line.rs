@@ -1,6 +1,6 @@
 //! The command line: configuration, administrators, importing, and two processes on one folder.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -204,4 +204,70 @@ fn a_second_server_on_one_folder_is_refused_in_clear_words() {
     run(place.path(), &["--port", port]).refused(&["cannot listen", port]);
     server.stop();
     Server::start(place.path()).stop();
+}
+
+/// Every file below a folder that another user could open: all folders on the way let others through.
+fn open_to_others(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        let mode = metadata.permissions().mode();
+        if metadata.is_dir() && mode & 0o011 != 0 {
+            open_to_others(&path, found);
+        }
+        // Whoever can list a folder learns what is in it.
+        if mode & 0o044 != 0 && !metadata.is_symlink() {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_users_can_read_nothing_in_the_data_folder() {
+    let place = place();
+    let data = place.path().join("data");
+    // What an earlier release made.
+    for folder in ["journal", "search", "store/plugins"] {
+        fs::create_dir_all(data.join(folder)).unwrap();
+    }
+    fs::write(data.join("store/plugins/old.tar.gz"), "old").unwrap();
+    for nginx in [false, true, false] {
+        if nginx {
+            fs::write(place.path().join("config.toml"), "[storage]\naccel_redirect = \"/_packages/\"\n").unwrap();
+        } else {
+            fs::remove_file(place.path().join("config.toml")).ok();
+        }
+        let server = Server::start(place.path());
+        let anyone = Client::at(&server.url);
+        let name = format!("hello{}", fs::read_dir(data.join("store/plugins")).unwrap().count());
+        let who = if nginx { "ada" } else { "bob" };
+        anyone.register(who).await;
+        anyone.sign_in(who).await.publish(&PackageBuilder::new(&name, "1.0.0")).await.expect(201);
+        let mut found = Vec::new();
+        open_to_others(&data, &mut found);
+        let (packages, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| path.contains("/data/store"));
+        assert!(others.is_empty(), "{others:?}");
+        // nginx, which runs as another user, sends packages itself, also those that were there before.
+        assert_eq!(packages.iter().filter(|path| path.ends_with(".tar.gz")).count() >= 2, nginx, "{packages:?}");
+        assert_eq!(packages.is_empty(), !nginx, "{packages:?}");
+        let is_passable = fs::metadata(&data).unwrap().permissions().mode() & 0o001 != 0;
+        assert!(is_passable || !nginx, "nginx cannot come through");
+        server.stop();
+    }
+    assert_eq!(fs::metadata(data.join("jwt_secret")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_empty_environment_is_no_environment() {
+    let place = place();
+    let plain = run(place.path(), &["config", "check"]).success().out;
+    let mut command = marketplace(place.path(), &["config", "check"]);
+    let names = ["MARKETPLACE__LIMITS__ENABLED", "MARKETPLACE__SERVER__PORT", "MARKETPLACE__LOG__FORMAT"];
+    for name in names.iter().chain(&["USE_CDN", "DATABASE_URL", "MARKETPLACE_CONFIG", "MARKETPLACE_ADMIN_PASSWORD"]) {
+        command.env(name, "");
+    }
+    assert_eq!(finish(command).success().out, plain);
+    let mut loud = marketplace(place.path(), &["config", "check"]);
+    loud.env("MARKETPLACE__LOG__LEVEL", "verbose");
+    finish(loud).refused(&["log.level", "verbose"]);
 }

@@ -6,6 +6,8 @@ mod accounts;
 mod addresses;
 mod app;
 mod attacks_on_accounts;
+#[path = "../support/chinese.rs"]
+mod chinese;
 #[path = "../support/client.rs"]
 mod client;
 mod command_line;
@@ -30,5 +32,6 @@ mod released_client;
 mod requests;
 mod searches;
 mod structure;
+mod texts;
 mod transactions;
 mod web;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use crate::chinese::crowded;
 use crate::hostile_cases;
 use crate::package_builder::{Entry, PackageBuilder};
 use marketplace::package::{CODES, MAX_COMPRESSED, inspect};
@@ -27,6 +28,7 @@ fn every_hostile_package_is_refused_with_its_code() {
                     assert!(!fault.field.chars().any(char::is_control), "{}", case.name);
                     assert!(fault.field.chars().count() <= 200, "{}", case.name);
                     assert!(!fault.zh.is_empty() && !fault.zh.is_ascii(), "{}", case.name);
+                    assert_eq!(crowded(&fault.zh), None, "{}", case.name);
                     for text in [fault.zh, fault.en] {
                         assert!(!text.is_empty() && !text.chars().any(char::is_control));
                     }

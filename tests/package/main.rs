@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accepted;
+#[path = "../support/chinese.rs"]
+mod chinese;
 mod differential;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
