@@ -197,3 +197,17 @@ async fn what_holds_the_name_a_visitor_called_the_site_by_is_kept_by_no_shared_c
         assert!(caching.starts_with("public, max-age="), "{path}: {caching}");
     }
 }
+
+#[test]
+fn locations_are_written_and_the_host_is_read_in_one_place_each() {
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web")).unwrap() {
+        let path = entry.unwrap().path();
+        let (name, source) = (path.file_name().unwrap().to_string_lossy(), fs::read_to_string(&path).unwrap());
+        let has = |words: &[&str]| words.iter().any(|word| source.contains(word));
+        assert!(name == "redirect.rs" || !has(&["Redirect::", "LOCATION", "\"location\""]), "{name} writes a Location");
+        assert!(
+            name == "look.rs" || !has(&["header::HOST", "\"host\"", "public_url"]) || name == "cookies.rs",
+            "{name}"
+        );
+    }
+}
