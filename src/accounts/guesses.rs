@@ -1,7 +1,7 @@
 //! How many wrong passwords are allowed.
 //!
-//! Two budgets bound guessing: `limits.login` counts all wrong passwords of an address, `limits.login_account` those for
-//! one account. The second one must not let strangers keep an account's owner out, so it is counted apart for every
+//! Two budgets bound guessing: `limits.login` counts all failed sign-ins of an address, in the policy of the routes,
+//! `limits.login_account` the wrong passwords for one account. The second one must not let strangers keep an account's owner out, so it is counted apart for every
 //! address that the account signed in from before; all other addresses share one count.
 //!
 //! Nor must it tell which e-mail address belongs to which username. So what is refused with 429 is counted by the name
@@ -11,7 +11,7 @@
 use super::queries::{self, User};
 use crate::{
     error::Result,
-    limits::{BudgetStatus, Client, LOGIN, LOGIN_ACCOUNT, Limits, Subject},
+    limits::{Client, LOGIN, LOGIN_ACCOUNT, Limits, Subject},
     state::App,
 };
 
@@ -22,8 +22,6 @@ const MAX_NAME: usize = 254;
 pub(super) struct Attempt {
     /// The address, hashed.
     pub address_hash: String,
-    /// What is left of the budget of the address.
-    pub status: Option<BudgetStatus>,
     address: Subject,
     name: Subject,
     /// The account's total from unknown addresses; none from a known one, or when there is no such account.
@@ -44,7 +42,7 @@ impl Attempt {
             true => (Subject::name("name", &format!("{typed} from {address}")), None),
             false => (Subject::name("name", &typed), found.map(|user| Subject::name("account", &user.id.to_string()))),
         };
-        let mut attempt = Self { address_hash, status: None, address, name, account };
+        let attempt = Self { address_hash, address, name, account };
         attempt.check(&app.limits)?;
         Ok(attempt)
     }
@@ -53,8 +51,8 @@ impl Attempt {
     ///
     /// # Errors
     /// 429 when it may not.
-    pub fn check(&mut self, limits: &Limits) -> Result<()> {
-        self.status = limits.check(&LOGIN, &self.address)?;
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        limits.check(&LOGIN, &self.address)?;
         limits.check(&LOGIN_ACCOUNT, &self.name)?;
         Ok(())
     }
@@ -64,11 +62,10 @@ impl Attempt {
         !self.account.as_ref().is_some_and(|account| limits.is_exceeded(&LOGIN_ACCOUNT, account))
     }
 
-    /// Counts a wrong password; what is left of the budget of the address.
-    pub fn record_wrong(&self, limits: &Limits) -> Option<BudgetStatus> {
+    /// Counts a wrong password for the account.
+    pub fn record_wrong(&self, limits: &Limits) {
         for subject in [Some(&self.name), self.account.as_ref()].into_iter().flatten() {
             limits.consume(&LOGIN_ACCOUNT, subject);
         }
-        limits.consume(&LOGIN, &self.address)
     }
 }

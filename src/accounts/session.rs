@@ -22,7 +22,7 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    limits::{BudgetStatus, Client},
+    limits::Client,
     state::{App, AppState},
     token::Use,
 };
@@ -71,11 +71,11 @@ pub async fn login(
     State(app): State<AppState>,
     client: Client,
     Body(login): Body<Login>,
-) -> Result<(Option<BudgetStatus>, Json<Success<SignedIn>>)> {
+) -> Result<Json<Success<SignedIn>>> {
     let (user, attempt) = check(&app, client, login).await?;
     let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
     queries::insert_session(&app.db, session, user.id, refresh, expiry(&app), &attempt.address_hash).await?;
-    Ok((attempt.status, Success::of(signed_in(&app, user, session, refresh)?)))
+    Ok(Success::of(signed_in(&app, user, session, refresh)?))
 }
 
 /// What a browser keeps of its session: one token that lives as long as the session may.
@@ -101,18 +101,15 @@ pub async fn sign_in(app: &App, client: Client, login: Login) -> Result<BrowserS
 /// The account of this name and password, within the limits of guessing.
 async fn check(app: &App, client: Client, login: Login) -> Result<(User, Attempt)> {
     let found = queries::find_login(&app.db, &login.username).await?;
-    let mut attempt = Attempt::begin(app, client, &login.username, found.as_ref()).await?;
+    let attempt = Attempt::begin(app, client, &login.username, found.as_ref()).await?;
     let permit = app.passwords.wait().await?;
     // Of many sent at once, those still waiting when the budget ends are not tried any more.
     attempt.check(&app.limits)?;
     let hash = found.as_ref().filter(|_| attempt.may_succeed(&app.limits)).map(|user| user.password_hash.clone());
     let is_right = permit.verify(login.password, hash).await?;
     let Some(user) = found.filter(|_| is_right) else {
-        let error = Error::new(&codes::INVALID_CREDENTIALS);
-        return Err(match attempt.record_wrong(&app.limits) {
-            Some(status) => status.on(error),
-            None => error,
-        });
+        attempt.record_wrong(&app.limits);
+        return Err(Error::new(&codes::INVALID_CREDENTIALS));
     };
     if !user.is_active {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));

@@ -6,10 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use axum::{
-    http::{HeaderName, HeaderValue, header::RETRY_AFTER},
-    response::{IntoResponseParts, ResponseParts},
-};
+use axum::http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use crate::{
     codes,
@@ -40,7 +37,7 @@ pub enum Per {
     User,
 }
 
-/// Wrong passwords of an address.
+/// Failed sign-ins of an address.
 pub static LOGIN: Budget = Budget { name: "login", rate: |limits| limits.login, per: Per::Address };
 /// Wrong passwords for an account.
 pub static LOGIN_ACCOUNT: Budget =
@@ -130,21 +127,7 @@ impl BudgetStatus {
     pub fn refusal(self) -> Error {
         let error =
             Error::with(&codes::RATE_LIMITED, &[&self.reset.to_string()]).header(RETRY_AFTER, self.reset.into());
-        self.on(error)
-    }
-
-    /// The error, answered with the headers.
-    pub fn on(self, error: Error) -> Error {
         self.headers().into_iter().fold(error, |error, (name, value)| error.header(name, value))
-    }
-}
-
-impl IntoResponseParts for BudgetStatus {
-    type Error = std::convert::Infallible;
-
-    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        response.headers_mut().extend(self.headers());
-        Ok(response)
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request},
-    http::{HeaderMap, header::AUTHORIZATION},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
 use pin_project_lite::pin_project;
@@ -124,6 +124,11 @@ impl Enforcement {
             DrawsOn::Budget(budget) => budget,
             DrawsOn::ReadOrSearch(is_search) if is_search(request.uri()) => &limits::SEARCH,
             DrawsOn::ReadOrSearch(_) => &limits::READ,
+            DrawsOn::Refusals(budget) => {
+                let address = self.client(request).subject();
+                let status = self.app.limits.check(budget, &address)?;
+                return Ok(Drawn::WhenRefused { budget, address, status, app: self.app.clone() });
+            }
             DrawsOn::Nothing => return Ok(Drawn::Now(None)),
         };
         let limits = &self.app.limits;
@@ -234,14 +239,22 @@ impl PendingBudget {
 enum Drawn {
     Now(Option<BudgetStatus>),
     Later(Unsettled),
+    WhenRefused { budget: &'static Budget, address: Subject, status: Option<BudgetStatus>, app: AppState },
 }
 
 impl Drawn {
-    /// The status for the headers of the answer.
-    fn status(&self) -> Option<BudgetStatus> {
+    /// The status for the headers of an answer.
+    fn status(&self, answer: StatusCode) -> Option<BudgetStatus> {
         match self {
             Self::Now(status) => *status,
             Self::Later(unsettled) => unsettled.settle(),
+            // What was not tried because of another budget does not count.
+            Self::WhenRefused { budget, address, app, .. }
+                if answer.is_client_error() && answer != StatusCode::TOO_MANY_REQUESTS =>
+            {
+                app.limits.consume(budget, address)
+            }
+            Self::WhenRefused { status, .. } => *status,
         }
     }
 }
@@ -278,20 +291,19 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (mut response, status) = match self.project() {
-            AnswerProjection::Refused { response, drawn } => {
-                (response.take().unwrap_or_default(), drawn.as_ref().and_then(Drawn::status))
-            }
+        let (mut response, drawn) = match self.project() {
+            AnswerProjection::Refused { response, drawn } => (response.take().unwrap_or_default(), drawn.as_ref()),
             AnswerProjection::Running { answer, has_arrived, drawn } => {
                 let response = match ready!(answer.poll(cx)) {
                     Ok(Ok(response)) => response,
                     Err(_) => timed_out(has_arrived.as_deref()),
                 };
-                (response, drawn.status())
+                (response, Some(&*drawn))
             }
         };
+        let status = drawn.and_then(|drawn| drawn.status(response.status()));
         for (name, value) in status.into_iter().flat_map(BudgetStatus::headers) {
-            // What the handler says of a budget of its own comes first.
+            // What a refusal says of another budget comes first.
             response.headers_mut().entry(name).or_insert(value);
         }
         Poll::Ready(Ok(response))

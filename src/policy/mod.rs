@@ -32,6 +32,8 @@ enum DrawsOn {
     Budget(&'static Budget),
     /// `search` when the request is one, else `read`.
     ReadOrSearch(fn(&Uri) -> bool),
+    /// Only requests that are refused count, and none are let in when it is used up.
+    Refusals(&'static Budget),
     Nothing,
 }
 
@@ -93,9 +95,9 @@ impl Policy {
         Self::of(&limits::REGISTER)
     }
 
-    /// Signs in. A request is a read; wrong passwords also draw on the budgets that `accounts` keeps for them.
+    /// Signs in: what is refused counts, right passwords cost nothing.
     pub const fn login() -> Self {
-        Self::read()
+        Self::on(DrawsOn::Refusals(&limits::LOGIN))
     }
 
     /// Publishes, which may take as long as an upload.
