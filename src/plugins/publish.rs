@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     accounts::{CurrentUser, Scope},
-    codes, database,
+    codes,
+    database::{self, Transaction},
     envelope::Success,
     error::{Error, Fault, OrRefuse, Refusal, Result},
     failpoint,
@@ -145,16 +146,24 @@ pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> 
     let (received, package) = inspect(received).await?;
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
+    let mut tx = database::begin(&app.db).await?;
+    let admission = admit(&mut tx, user, &package.manifest, &received.hash).await?;
+    failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
-    let storing = store(app.clone(), user.clone(), received, package.manifest);
+    // Not earlier: whoever still waits for a connection shall stop waiting when the client leaves.
+    let storing = store(app.clone(), user.id, tx, admission, received, package.manifest);
     tokio::spawn(storing.in_current_span()).await?
 }
 
-/// Inserts the row of an inspected package and keeps its file.
-async fn store(app: AppState, user: CurrentUser, received: Received, manifest: Manifest) -> Result<Outcome> {
-    let mut tx = database::begin(&app.db).await?;
-    let admission = admit(&mut tx, &user, &manifest, &received.hash).await?;
-    failpoint::reach("claimed");
+/// Keeps the file of an admitted package and inserts its row.
+async fn store(
+    app: AppState,
+    user: i64,
+    mut tx: Transaction,
+    admission: Admission,
+    received: Received,
+    manifest: Manifest,
+) -> Result<Outcome> {
     if let Admission::Known(existing) = admission {
         // A file that was lost or put into quarantine comes back with the same bytes.
         if app.storage.open(&existing.file_path, 0).await?.is_none() {
@@ -169,7 +178,7 @@ async fn store(app: AppState, user: CurrentUser, received: Received, manifest: M
     // While the disk works, so does the database.
     let (kept, inserted) = tokio::join!(
         app.storage.keep(received, &manifest.id, &version).inspect(|_| failpoint::reach("kept")),
-        queries::insert_version(&mut tx, &manifest, file, user.id).inspect(|_| failpoint::reach("inserted")),
+        queries::insert_version(&mut tx, &manifest, file, user).inspect(|_| failpoint::reach("inserted")),
     );
     kept?;
     let version_id = inserted?;
@@ -182,7 +191,7 @@ async fn store(app: AppState, user: CurrentUser, received: Received, manifest: M
     failpoint::reach("after_commit");
     app.feed.settle(vec![manifest.id.clone()]).await;
     app.metrics.uploaded();
-    info!(plugin.id = manifest.id, version, user.id = user.id, "published {} {version}", manifest.id);
+    info!(plugin.id = manifest.id, version, user.id = user, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })
 }
 
