@@ -16,6 +16,7 @@ mod hostile_cases;
 mod memory;
 #[path = "../support/package_builder.rs"]
 mod package_builder;
+#[expect(dead_code, reason = "the cancellation suite uses the rest")]
 mod process;
 mod proxy;
 mod publishing;

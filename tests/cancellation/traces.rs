@@ -1,0 +1,131 @@
+//! What clients could leave behind: transactions, threads, descriptors, files, places in a queue.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::PgPool;
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::process::{Home, Server};
+
+/// How long what is under way may take to end. Idle threads live for ten seconds.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Watches how long sessions stay idle in a transaction.
+pub(crate) struct Sessions {
+    is_over: Arc<AtomicBool>,
+    watch: JoinHandle<Longest>,
+}
+
+/// How long sessions were in a transaction.
+#[derive(Default)]
+pub(crate) struct Longest {
+    /// Without a statement.
+    pub(crate) idle: Duration,
+    /// Since its beginning.
+    pub(crate) age: Duration,
+}
+
+impl Sessions {
+    pub(crate) fn watch(db: PgPool) -> Self {
+        let is_over = Arc::<AtomicBool>::default();
+        let until = is_over.clone();
+        let watch = tokio::spawn(async move {
+            let mut longest = Longest::default();
+            while !until.load(Relaxed) {
+                // A poisoned connection is used again and again: idle for moments, in a transaction that never ends.
+                let (idle, age): (f64, f64) = sqlx::query_as(
+                    "select coalesce(max(extract(epoch from clock_timestamp() - state_change)), 0)::float8,
+                         coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8
+                     from pg_stat_activity where datname = current_database() and application_name = 'marketplace'
+                         and state like 'idle in transaction%'",
+                )
+                .fetch_one(&db)
+                .await
+                .unwrap();
+                longest.idle = longest.idle.max(Duration::from_secs_f64(idle.max(0.0)));
+                longest.age = longest.age.max(Duration::from_secs_f64(age.max(0.0)));
+                sleep(Duration::from_millis(50)).await;
+            }
+            longest
+        });
+        Self { is_over, watch }
+    }
+
+    /// The longest that was seen.
+    pub(crate) async fn stop(self) -> Longest {
+        self.is_over.store(true, Relaxed);
+        self.watch.await.unwrap()
+    }
+}
+
+/// What a server holds.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    threads: u64,
+    /// Without those of connections to the database, which are kept.
+    descriptors: u64,
+    arriving: usize,
+    passwords: u64,
+}
+
+impl Traces {
+    pub(crate) async fn of(home: &Home, server: &Server) -> Self {
+        let metrics = server.anyone().get("//metrics").await.expect(200).text();
+        let metric = |name: &str| -> u64 {
+            let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64
+        };
+        let database = metric("database_connections{state=\"open\"}");
+        Self {
+            threads: server.memory("Threads"),
+            descriptors: server.descriptors() - database,
+            arriving: fs::read_dir(home.path("store/incoming")).unwrap().count(),
+            passwords: metric("queue_length{queue=\"passwords\"}"),
+        }
+    }
+
+    /// What is held once everything under way has ended, or the time for that is over.
+    pub(crate) async fn settled(home: &Home, server: &Server, before: &Self, drafts: usize) -> Self {
+        let begun = Instant::now();
+        loop {
+            let now = Self::of(home, server).await;
+            if now.is_like(before, drafts) || begun.elapsed() > PATIENCE {
+                return now;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn is_like(&self, before: &Self, drafts: usize) -> bool {
+        // Segments of index and journal come and go, and idle threads with their work.
+        self.threads <= before.threads + 4
+            && self.descriptors <= before.descriptors + 8
+            && self.arriving <= drafts
+            && self.passwords == 0
+    }
+
+    /// Asserts that no more is held than before, but for uploads that wait to be published.
+    pub(crate) fn check(&self, after: &Self, drafts: usize) {
+        assert!(after.is_like(self, drafts), "before: {self:?}, after: {after:?}");
+    }
+
+    /// As cells of a table: before → after.
+    pub(crate) fn beside(&self, after: &Self) -> String {
+        format!(
+            "{} → {} | {} → {} | {} → {} | {}",
+            self.threads,
+            after.threads,
+            self.descriptors,
+            after.descriptors,
+            self.arriving,
+            after.arriving,
+            after.passwords
+        )
+    }
+}
