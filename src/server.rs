@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,13 +16,17 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{HeaderValue, Version, header::CONNECTION},
+    http::{
+        HeaderValue, Version,
+        header::{CONNECTION, DATE},
+    },
 };
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
@@ -35,6 +39,10 @@ use crate::{
     config,
     connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
 };
+
+/// The form of `Date` (RFC 9110, 5.6.7).
+const IMF_FIXDATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -100,7 +108,8 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .max_send_buf_size(STREAM_SEND_BUFFER)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS);
-    let server = Arc::new(Server { builder, app, timeouts, is_draining: AtomicBool::new(false) });
+    let server =
+        Arc::new(Server { builder, app, timeouts, is_draining: AtomicBool::new(false), date: DateHeader::default() });
     let limiter = ConnectionLimiter::new(config);
     let (stopping, is_stopping) = watch::channel(());
     let mut drained = pin!(async {
@@ -160,6 +169,31 @@ struct Server {
     app: Router,
     timeouts: Timeouts,
     is_draining: AtomicBool,
+    date: DateHeader,
+}
+
+/// The value of `Date`, made once a second. hyper's own stands still when the clock is set back.
+struct DateHeader(RwLock<(i64, HeaderValue)>);
+
+impl Default for DateHeader {
+    fn default() -> Self {
+        Self(RwLock::new((i64::MIN, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))))
+    }
+}
+
+impl DateHeader {
+    /// The value for this moment.
+    fn at(&self, now: OffsetDateTime) -> HeaderValue {
+        let second = now.unix_timestamp();
+        let (known, value) = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if known == second {
+            return value;
+        }
+        let text = now.format(IMF_FIXDATE).unwrap_or_default();
+        let value = HeaderValue::from_str(&text).unwrap_or(value);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (second, value.clone());
+        value
+    }
 }
 
 impl Server {
@@ -191,6 +225,7 @@ impl Server {
             async move {
                 guard.wait_for_turn().await;
                 let mut response = app.oneshot(request).await?;
+                response.headers_mut().insert(DATE, server.date.at(OffsetDateTime::now_utc()));
                 if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -246,5 +281,19 @@ impl Server {
             }
         };
         matches!(first_byte, Ok(Ok(length)) if length > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn the_date_follows_a_clock_that_is_set_back() {
+        let date = DateHeader::default();
+        assert_eq!(date.at(datetime!(2026-11-21 14:20:54 UTC)), "Sat, 21 Nov 2026 14:20:54 GMT");
+        assert_eq!(date.at(datetime!(2026-11-08 09:20:07 UTC)), "Sun, 08 Nov 2026 09:20:07 GMT");
     }
 }
