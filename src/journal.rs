@@ -1,7 +1,11 @@
 //! Events that must be counted exactly once, kept in local files until the database has them.
 //!
 //! An event is one small write to the current segment, so it survives the death of the process and
-//! waits out a database that is away. Segments are closed one at a time and applied in one
+//! waits while the database is unavailable. It is not synced on its own: a power cut may lose the
+//! events of the last second. The room of a segment is allocated beforehand, and the next one is kept
+//! ready, so events are written on a full disk, too; what exceeds that waits in memory.
+//!
+//! Segments are closed one at a time and applied in one
 //! transaction that also records the segment's id: a segment that was applied but not yet removed is
 //! recognised and not applied again. Each process writes in a folder of its own, locked while it
 //! lives; whoever starts later adopts the folders of the dead.
@@ -10,17 +14,27 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 /// Bytes of one record: subject, day and a check value.
 const RECORD: usize = 16;
+/// Bytes of a segment: room for 16,384 records.
+const SEGMENT: usize = RECORD << 14;
+/// Bytes that are written to see whether the disk has room.
+const CHECKED: usize = 16 * 1024;
+/// What files are called that become segments,
+const SPARE: &str = "spare";
+/// and how many are kept: one that was closed on a full disk waits until the database has it, and the next one takes
+/// what happens meanwhile.
+const SPARES: usize = 2;
 /// How long the mark of a removed segment stays in the database: a power cut may bring back a file
 /// that was removed within the last seconds.
 const AFTERLIFE: Duration = Duration::from_secs(600);
@@ -40,8 +54,10 @@ pub struct Journal {
 #[derive(Default)]
 struct State {
     current: Option<Current>,
+    /// Room for the segments after the current one.
+    spares: Vec<Spare>,
     closed: Vec<PathBuf>,
-    /// Events that could not be written: the disk is full.
+    /// Events that could not be written: the disk is full, and the room kept for that is used up.
     unwritten: HashMap<Event, i64>,
     /// The unwritten events that are on their way to the database, as a segment without a file.
     in_memory: Option<(Uuid, HashMap<Event, i64>)>,
@@ -52,7 +68,14 @@ struct State {
 struct Current {
     path: PathBuf,
     file: File,
-    length: u64,
+    /// Bytes written so far.
+    length: usize,
+}
+
+/// Allocated room without a record.
+struct Spare {
+    path: PathBuf,
+    file: File,
 }
 
 /// A closed segment.
@@ -94,18 +117,64 @@ impl Journal {
             info!(segments = closed.len(), "found counts of an earlier run");
         }
         let state = Mutex::new(State { closed, ..State::default() });
-        Ok(Self { folder, state, turn: tokio::sync::Mutex::default(), _lock: lock })
+        let journal = Self { folder, state, turn: tokio::sync::Mutex::default(), _lock: lock };
+        if let Err(e) = journal.check() {
+            warn!(error = %e, "the journal has no room: counts will wait in memory");
+        }
+        Ok(journal)
     }
 
-    /// Notes that an event happened. From here on it will be counted, whatever dies.
+    /// Notes that an event happened. From here on it will be counted, also when the process dies, unless the disk is
+    /// full and the journal's own room used up.
     pub fn append(&self, event: Event) {
         let mut state = self.state();
         if let Err(e) = state.write(&self.folder, event) {
             if state.unwritten.is_empty() {
-                error!(error = %e, "the journal cannot be written; counts wait in memory");
+                error!(error = %e, "the journal cannot be written; counts wait in memory, and are lost with this process");
             }
             *state.unwritten.entry(event).or_default() += 1;
         }
+    }
+
+    /// Prepares room for the next segments where it is missing, and tries whether the disk has any beside it.
+    ///
+    /// # Errors
+    /// When the disk is full or cannot be written.
+    pub fn check(&self) -> io::Result<()> {
+        let mut state = self.state();
+        while state.spares.len() < SPARES {
+            state.spares.push(allocate(&self.folder)?);
+        }
+        drop(state);
+        tempfile::tempfile_in(&self.folder)?.write_all(&[1; CHECKED])
+    }
+
+    /// Events that are only in memory, and would be lost with this process.
+    pub fn unwritten(&self) -> i64 {
+        let state = self.state();
+        let waiting = state.in_memory.iter().flat_map(|(_, counts)| counts.values());
+        state.unwritten.values().chain(waiting).sum()
+    }
+
+    /// Writes what is only in memory to a segment of its own, should the disk have room again, and sends the current
+    /// segment to the disk: what cannot be applied now should survive a power cut.
+    ///
+    /// # Errors
+    /// When the disk is full or cannot be written; everything stays where it was.
+    pub fn save(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let current = state.current.as_ref().map(|current| current.file.try_clone()).transpose()?;
+        if state.in_memory.is_none() && !state.unwritten.is_empty() {
+            state.in_memory = Some((Uuid::now_v7(), std::mem::take(&mut state.unwritten)));
+        }
+        if let Some((id, counts)) = &state.in_memory {
+            let path = write_segment(&self.folder, *id, counts)?;
+            state.closed.push(path);
+            state.in_memory = None;
+        }
+        drop(state);
+        // Nobody has to wait for the disk to note an event.
+        current.map_or(Ok(()), |file| file.sync_data())
     }
 
     /// Waits for one's turn to bring segments to the database; two at once would get the same one.
@@ -138,7 +207,12 @@ impl Journal {
         let removed = match &segment.path {
             Some(path) => {
                 state.closed.retain(|other| other != path);
-                fs::remove_file(path)
+                if state.spares.len() < SPARES {
+                    // Its room is kept: on a full disk there would be no other.
+                    clear(path, &self.folder).map(|spare| state.spares.extend(spare))
+                } else {
+                    fs::remove_file(path)
+                }
             }
             None => {
                 state.in_memory = None;
@@ -166,8 +240,8 @@ impl Journal {
     /// Bytes waiting to be applied; for the metrics.
     pub fn backlog(&self) -> u64 {
         let state = self.state();
-        let current = state.current.as_ref().map(|current| &current.path);
-        current.into_iter().chain(&state.closed).filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
+        let current = state.current.as_ref().map_or(0, |current| current.length as u64);
+        current + state.closed.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum::<u64>()
     }
 
     /// Age of the oldest event waiting to be applied; for the metrics.
@@ -192,6 +266,9 @@ impl Drop for Journal {
         // Only an empty folder goes; anything uncounted stays for the next process.
         let state = self.state();
         if state.current.is_none() && state.closed.is_empty() {
+            for spare in &state.spares {
+                let _ = fs::remove_file(&spare.path);
+            }
             let _ = fs::remove_file(self.folder.join("lock"));
             let _ = fs::remove_dir(&self.folder);
         }
@@ -200,27 +277,89 @@ impl Drop for Journal {
 
 impl State {
     fn write(&mut self, folder: &Path, (subject, day): Event) -> io::Result<()> {
-        let mut current = match self.current.take() {
-            Some(current) => current,
-            None => {
-                let path = folder.join(format!("{}.segment", Uuid::now_v7()));
-                let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
-                Current { path, file, length: 0 }
-            }
-        };
-        let written = current.file.write_all(&record(subject, day));
-        match &written {
-            Ok(()) => current.length += RECORD as u64,
-            // Half a record would shift all that follow; where it cannot be cut off, nothing may follow.
-            Err(_) if current.file.set_len(current.length).is_err() => {
-                self.closed.push(current.path);
-                return written;
-            }
-            Err(_) => {}
+        if let Some(full) = self.current.take_if(|current| current.length + RECORD > SEGMENT) {
+            self.closed.push(full.path);
         }
-        self.current = Some(current);
-        written
+        let current = match &mut self.current {
+            Some(current) => current,
+            none => none.insert(open_segment(folder, &mut self.spares)?),
+        };
+        // Where a write failed half-way, the next one begins at the same place.
+        current.file.write_all_at(&record(subject, day), current.length as u64)?;
+        current.length += RECORD;
+        Ok(())
     }
+}
+
+/// Makes a segment of the room kept for it.
+fn open_segment(folder: &Path, spares: &mut Vec<Spare>) -> io::Result<Current> {
+    let spare = match spares.pop() {
+        Some(spare) => spare,
+        None => allocate(folder)?,
+    };
+    let path = folder.join(format!("{}.segment", Uuid::now_v7()));
+    if let Err(e) = fs::rename(&spare.path, &path) {
+        spares.push(spare);
+        return Err(e);
+    }
+    Ok(Current { path, file: spare.file, length: 0 })
+}
+
+fn spare_path(folder: &Path) -> PathBuf {
+    folder.join(format!("{SPARE}-{}", Uuid::now_v7()))
+}
+
+/// A file of zeros for which the disk has room.
+fn allocate(folder: &Path) -> io::Result<Spare> {
+    let path = spare_path(folder);
+    let file = OpenOptions::new().create_new(true).write(true).open(&path)?;
+    let allocated = match fallocate(&file, FallocateFlags::empty(), 0, SEGMENT as u64) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.write_all_at(&[0; SEGMENT], 0),
+        allocated => allocated.map_err(Into::into),
+    };
+    if let Err(e) = allocated {
+        let _ = fs::remove_file(path);
+        return Err(e);
+    }
+    Ok(Spare { path, file })
+}
+
+/// Makes an applied segment the room for another; none when it is too small for that.
+fn clear(applied: &Path, folder: &Path) -> io::Result<Option<Spare>> {
+    let file = OpenOptions::new().write(true).open(applied)?;
+    if file.metadata()?.len() != SEGMENT as u64 {
+        fs::remove_file(applied)?;
+        return Ok(None);
+    }
+    let path = spare_path(folder);
+    fs::rename(applied, &path)?;
+    // From here on nobody takes it for a segment. With records left in it, it is no room for others.
+    if let Err(e) = file.write_all_at(&[0; SEGMENT], 0) {
+        warn!(error = %e, "an applied segment cannot be used again");
+        fs::remove_file(path)?;
+        return Ok(None);
+    }
+    Ok(Some(Spare { path, file }))
+}
+
+/// Writes a whole segment, synced.
+fn write_segment(folder: &Path, id: Uuid, counts: &HashMap<Event, i64>) -> io::Result<PathBuf> {
+    let (draft, path) = (folder.join(format!("{id}.draft")), folder.join(format!("{id}.segment")));
+    let write = || {
+        let mut file = io::BufWriter::new(File::create(&draft)?);
+        for ((subject, day), count) in counts {
+            for _ in 0..*count {
+                file.write_all(&record(*subject, *day))?;
+            }
+        }
+        file.into_inner()?.sync_data()?;
+        fs::rename(&draft, &path)
+    };
+    if let Err(e) = write() {
+        let _ = fs::remove_file(&draft);
+        return Err(e);
+    }
+    Ok(path)
 }
 
 fn record(subject: i64, day: i32) -> [u8; RECORD] {
@@ -265,6 +404,10 @@ fn adopt(other: &Path, folder: &Path, closed: &mut Vec<PathBuf>) -> io::Result<(
             let path = folder.join(entry.file_name());
             fs::rename(entry.path(), &path)?;
             closed.push(path);
+        } else if entry.file_name().to_string_lossy().starts_with(SPARE)
+            || entry.path().extension().is_some_and(|e| e == "draft")
+        {
+            fs::remove_file(entry.path())?;
         }
     }
     fs::remove_file(other.join("lock"))?;
@@ -302,7 +445,8 @@ mod tests {
         let journal = Journal::open(root.path()).expect("open");
         journal.append((1, 1));
         let path = journal.state().current.as_ref().expect("a segment").path.clone();
-        OpenOptions::new().append(true).open(path).expect("open").write_all(&[9; 7]).expect("torn");
+        let file = OpenOptions::new().write(true).open(path).expect("open");
+        file.write_all_at(&[9; 7], RECORD as u64).expect("torn");
         assert_eq!(journal.next().expect("read").expect("a segment").counts, HashMap::from([((1, 1), 1)]));
     }
 
@@ -338,6 +482,56 @@ mod tests {
         journal.applied(&again);
         let second = journal.next().expect("read").expect("what came later");
         assert!(second.id != first.id && second.counts == first.counts);
+    }
+
+    #[test]
+    fn the_room_of_an_applied_segment_is_used_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(root.path()).expect("open");
+        for subject in 1..=3 {
+            journal.append((subject, 1));
+            let segment = journal.next().expect("read").expect("a segment");
+            assert_eq!(segment.counts, HashMap::from([((subject, 1), 1)]), "nothing of the one before");
+            journal.applied(&segment);
+            let files = fs::read_dir(&journal.folder).expect("read").count();
+            assert_eq!(files, 1 + SPARES, "the lock and the room for the next segments");
+        }
+    }
+
+    #[test]
+    fn a_full_segment_is_followed_by_another() {
+        let root = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(root.path()).expect("open");
+        let events = SEGMENT as i64 / RECORD as i64 + 10;
+        for _ in 0..events {
+            journal.append((1, 1));
+        }
+        let mut counted = 0;
+        while let Some(segment) = journal.next().expect("read") {
+            counted += segment.counts[&(1, 1)];
+            journal.applied(&segment);
+        }
+        assert_eq!(counted, events);
+    }
+
+    #[test]
+    fn what_waits_in_memory_is_saved_once_the_disk_has_room() {
+        let root = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(root.path()).expect("open");
+        fs::remove_dir_all(&journal.folder).expect("remove");
+        journal.append((1, 1));
+        journal.append((1, 1));
+        let tried = journal.next().expect("read").expect("a segment");
+        journal.append((2, 1));
+        assert!(journal.save().is_err() && journal.unwritten() == 3, "there is no room yet");
+        fs::create_dir(&journal.folder).expect("make");
+        journal.save().expect("save");
+        journal.save().expect("save what came later");
+        assert_eq!(journal.unwritten(), 0);
+        let saved = journal.next().expect("read").expect("a segment");
+        assert_eq!((saved.id, &saved.counts), (tried.id, &tried.counts), "under the id it may be applied under");
+        journal.applied(&saved);
+        assert_eq!(journal.next().expect("read").expect("a segment").counts, HashMap::from([((2, 1), 1)]));
     }
 
     #[test]
