@@ -1,47 +1,34 @@
 //! `marketplace serve`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use sqlx::PgPool;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::start::{Database, connect_alone, open_app};
-use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, telemetry};
+use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, state::App, telemetry};
 
 /// Longest time each for the last counts, for closing connections and for the last traces, after all requests are done or given up.
 const LAST_STEPS: Duration = Duration::from_secs(3);
 
-/// Runs the server until SIGTERM or SIGINT.
+/// Runs the server until SIGTERM, SIGINT or SIGHUP.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start_logging(&config.log)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     // The port first: a second server by mistake should fail before it touches any data.
     let (host, port) = (config.server.host.clone(), config.server.port);
     let listener = server::listen(&host, port).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
-    let Database { pool, cluster } = connect_alone(&config).await?;
-    let (app, worker) = open_app(config, pool.clone())?;
-    health::probe_once(&app).await;
-    let mut jobs = jobs::start(&app, worker);
-    app.feed.ready().await;
-    if let Some(cluster) = &cluster {
-        jobs.spawn(watch(cluster.clone()));
-    }
-    announce(listener.local_addr()?, &app.config);
-    let stop = async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        app.health.drain();
+    let Some(Database { pool, cluster }) = connect_alone(&config, signals.next()).await? else {
+        info!("stopped before the start was complete");
+        return Ok(());
     };
-    server::serve(listener, routes::app(app.clone()), &app.config.server, stop).await;
-    jobs.shutdown().await;
-    if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app)).await, Ok(Ok(()))) {
-        warn!("the last counts wait in the journal for the next start");
-    }
-    drop(app);
+    let served = run(config, listener, &pool, cluster.as_ref(), &mut signals).await;
     // A request that did not finish in time still holds its connection.
     if timeout(LAST_STEPS, pool.close()).await.is_err() {
         warn!("some connections to the database are cut");
@@ -49,10 +36,71 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(cluster) = cluster {
         cluster.stop().await?;
     }
+    served?;
     info!("stopped");
     #[cfg(feature = "otel")]
     crate::traces::finish(LAST_STEPS).await;
     Ok(())
+}
+
+/// Opens everything else, serves until a signal comes, and finishes what is to be finished with the database.
+async fn run(
+    config: Config,
+    listener: TcpListener,
+    pool: &PgPool,
+    cluster: Option<&Arc<Cluster>>,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let (app, worker) = open_app(config, pool.clone())?;
+    health::probe_once(&app).await;
+    let mut jobs = jobs::start(&app, worker);
+    if let Some(cluster) = cluster {
+        jobs.spawn(watch(cluster.clone()));
+    }
+    let is_ready = tokio::select! {
+        () = app.feed.ready() => true,
+        () = signals.next() => false,
+    };
+    if is_ready {
+        announce(listener.local_addr()?, &app.config);
+        let stop = async {
+            signals.next().await;
+            app.health.drain();
+        };
+        server::serve(listener, routes::app(app.clone()), &app.config.server, stop).await;
+    }
+    jobs.shutdown().await;
+    if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app)).await, Ok(Ok(()))) {
+        keep_counts(&app);
+    }
+    Ok(())
+}
+
+/// Leaves the last counts to the next start, as far as the disk takes them.
+fn keep_counts(app: &App) {
+    let saved = app.journal.save();
+    match (app.journal.unwritten(), saved) {
+        (0, _) => warn!("the last counts wait in the journal for the next start"),
+        (lost, Err(e)) => {
+            error!(lost, error = %e, "the journal cannot be written: {lost} counts of downloads are lost")
+        }
+        (lost, Ok(())) => error!(lost, "{lost} counts of downloads are lost"),
+    }
+}
+
+/// The signals that end the server. One that comes while nobody waits is kept.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        // SIGHUP comes when the terminal is closed.
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
+    }
+
+    async fn next(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
+    }
 }
 
 /// Keeps the private cluster running.

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{DirBuilder, Permissions},
+    future::pending,
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
@@ -60,23 +61,38 @@ impl Database {
 pub async fn connect(config: &Config) -> anyhow::Result<Database> {
     match (config.database.url.get(), postgres::running_elsewhere(&config.data_dir()?.join("postgres"))) {
         (None, Some(url)) => open(config, &url, None).await,
-        _ => connect_alone(config).await,
+        _ => connect_alone(config, pending()).await?.context("nobody interrupts"),
     }
 }
 
 /// Connects as [`connect`] does, but refuses a private database that another server runs: it would
-/// stop under us.
+/// stop under us. None when it was interrupted; a private database does not run on then, nor after an error.
 ///
 /// # Errors
 /// When it cannot be reached or migrated, or is another server's.
-pub async fn connect_alone(config: &Config) -> anyhow::Result<Database> {
-    match config.database.url.get() {
-        Some(url) => open(config, url, None).await,
-        None => {
-            let cluster = Cluster::start(&config.data_dir()?.join("postgres")).await?;
-            open(config, &cluster.url(), Some(Arc::new(cluster))).await
-        }
+pub async fn connect_alone(config: &Config, interrupted: impl Future<Output = ()>) -> anyhow::Result<Option<Database>> {
+    if let Some(url) = config.database.url.get() {
+        return tokio::select! {
+            database = open(config, url, None) => database.map(Some),
+            () = interrupted => Ok(None),
+        };
     }
+    let cluster = Arc::new(Cluster::claim(&config.data_dir()?.join("postgres")).await?);
+    let start = async {
+        cluster.start().await?;
+        let opened = open(config, &cluster.url(), Some(cluster.clone())).await;
+        opened.with_context(|| format!("PostgreSQL does not work. It says:\n{}", cluster.last_words()))
+    };
+    let database = tokio::select! {
+        database = start => database.map(Some),
+        () = interrupted => Ok(None),
+    };
+    if !matches!(database, Ok(Some(_)))
+        && let Err(e) = cluster.stop().await
+    {
+        warn!(error = format!("{e:#}"), "cannot stop PostgreSQL");
+    }
+    database
 }
 
 async fn open(config: &Config, url: &str, cluster: Option<Arc<Cluster>>) -> anyhow::Result<Database> {

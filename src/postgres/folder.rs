@@ -18,7 +18,7 @@ const LARGEST_LOG: u64 = 10 * 1024 * 1024;
 
 /// A folder that this process alone uses for as long as this value lives.
 pub(super) struct Folder {
-    /// Absolute and without symbolic links, so that it can be recognised in a command line.
+    /// Absolute and without symbolic links.
     pub(super) path: PathBuf,
     /// Usually the same; see [`socket_folder`].
     pub(super) socket: PathBuf,

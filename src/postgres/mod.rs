@@ -8,6 +8,7 @@ mod programs;
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -82,16 +83,28 @@ enum Postmaster {
 }
 
 impl Cluster {
-    /// Makes the cluster below `folder` if there is none, starts or adopts it, and returns when it answers.
-    pub async fn start(folder: &Path) -> Result<Cluster> {
+    /// Claims `folder` for this process. No PostgreSQL runs yet.
+    pub async fn claim(folder: &Path) -> Result<Cluster> {
         let folder = Folder::claim(folder).await?;
         let programs = Programs::find(&folder).await?;
-        let cluster = Cluster { folder, programs, postmaster: Mutex::new(Postmaster::Stopped) };
-        if !cluster.folder.data().exists() {
-            cluster.create().await?;
+        Ok(Cluster { folder, programs, postmaster: Mutex::new(Postmaster::Stopped) })
+    }
+
+    /// Makes the cluster if there is none, starts or adopts it, and returns when it answers. When this fails, or is
+    /// dropped half-way, PostgreSQL may run: [`stop`](Self::stop) it then.
+    pub async fn start(&self) -> Result<()> {
+        if !self.folder.data().exists() {
+            self.create().await?;
         }
-        *cluster.postmaster.lock().await = cluster.bring_up().await?;
-        Ok(cluster)
+        self.bring_up(&mut *self.postmaster.lock().await).await
+    }
+
+    /// The last lines of PostgreSQL's log.
+    pub fn last_words(&self) -> String {
+        let text = fs::read(self.folder.path.join("postgres.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// The address for SQL clients.
@@ -107,7 +120,7 @@ impl Cluster {
         }
         if !self.is_alive(&mut postmaster)? {
             warn!("PostgreSQL died; starting it again");
-            *postmaster = self.bring_up().await?;
+            self.bring_up(&mut postmaster).await?;
         }
         self.folder.open_log().map(drop)
     }
@@ -172,18 +185,22 @@ impl Cluster {
         run(single, &format!("create database {NAME}\n")).await
     }
 
-    async fn bring_up(&self) -> Result<Postmaster> {
+    /// Starts or adopts PostgreSQL. `postmaster` is set as soon as there is one, so that it can be stopped.
+    async fn bring_up(&self, postmaster: &mut Postmaster) -> Result<()> {
         let began = Instant::now();
         loop {
             let mut log = self.folder.open_log()?;
             let end = log.seek(SeekFrom::End(0))?;
-            let mut postmaster = match self.find_running() {
-                Some(pid) => Postmaster::Adopted(pid),
-                None => Postmaster::Started(self.launch(&log)?),
-            };
-            while self.is_alive(&mut postmaster)? {
+            // An earlier attempt that was given up may have begun it.
+            if !self.is_alive(postmaster)? {
+                *postmaster = match self.find_running() {
+                    Some(pid) => Postmaster::Adopted(pid),
+                    None => Postmaster::Started(self.launch(&log)?),
+                };
+            }
+            while self.is_alive(postmaster)? {
                 if self.answers().await? {
-                    return Ok(postmaster);
+                    return Ok(());
                 }
                 ensure!(began.elapsed() < PATIENCE, "PostgreSQL in {} does not answer", self.folder.path.display());
                 let mute = !self.folder.socket.join(SOCKET).exists() && began.elapsed() > Duration::from_secs(5);
@@ -196,7 +213,7 @@ impl Cluster {
             log.seek(SeekFrom::Start(end))?;
             let mut words = String::new();
             log.read_to_string(&mut words).ok();
-            let passing = match &mut postmaster {
+            let passing = match postmaster {
                 // Killed from outside, or kept out: by a backend of the last postmaster that still works, or by a
                 // postmaster that a killed server had just launched.
                 Postmaster::Started(child) => {
@@ -234,12 +251,18 @@ impl Cluster {
         None
     }
 
-    /// Whether this process is a postmaster of our cluster. A zombie's command line is empty, a backend's is another.
+    /// Whether this process is a postmaster of our cluster: it works in the cluster's folder, whatever that was called
+    /// when it was started. A zombie's command line is empty, a backend's is another.
     fn is_ours(&self, pid: Pid) -> bool {
-        let data = self.folder.data();
-        let data = data.as_os_str().as_encoded_bytes();
-        let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
-        line.is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == data))
+        let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+        let is_postmaster = || {
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            line.split(|&byte| byte == 0).any(|word| word == b"-D")
+        };
+        match (fs::metadata(process.join("cwd")), fs::metadata(self.folder.data())) {
+            (Ok(its), Ok(ours)) => (its.dev(), its.ino()) == (ours.dev(), ours.ino()) && is_postmaster(),
+            _ => false,
+        }
     }
 
     fn is_alive(&self, postmaster: &mut Postmaster) -> Result<bool> {

@@ -17,14 +17,14 @@ fn place() -> TempDir {
 }
 
 async fn start(folder: &Path) -> Cluster {
-    Cluster::start(folder).await.unwrap()
+    let cluster = Cluster::claim(folder).await.unwrap();
+    cluster.start().await.unwrap();
+    cluster
 }
 
 async fn refusal(folder: &Path) -> String {
-    match Cluster::start(folder).await {
-        Ok(_) => panic!("should be refused"),
-        Err(error) => format!("{error:#}"),
-    }
+    let started = async { Cluster::claim(folder).await?.start().await };
+    format!("{:#}", started.await.expect_err("should be refused"))
 }
 
 fn postmaster(folder: &Path) -> Pid {
@@ -77,6 +77,34 @@ async fn what_a_killed_server_left_running_is_adopted() {
     let cluster = start(&folder).await;
     assert_eq!(postmaster(&folder), running);
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_left_running_is_adopted_in_a_renamed_folder() {
+    let place = place();
+    let (before, after) = (place.path().join("before"), place.path().join("after"));
+    drop(start(&before).await);
+    let running = postmaster(&before);
+    fs::rename(&before, &after).unwrap();
+    let cluster = start(&after).await;
+    cluster.ensure_running().await.unwrap();
+    assert_eq!(postmaster(&after), running, "it was not started again");
+    cluster.stop().await.unwrap();
+    assert!(processes(&after).is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_was_given_up_can_be_stopped() {
+    let place = place();
+    let folder = place.path().join("postgres");
+    start(&folder).await.stop().await.unwrap();
+    let cluster = Cluster::claim(&folder).await.unwrap();
+    // Until PostgreSQL runs, and no longer.
+    while processes(&folder).is_empty() {
+        tokio::time::timeout(Duration::from_millis(5), cluster.start()).await.ok();
+    }
+    cluster.stop().await.unwrap();
+    assert!(processes(&folder).is_empty());
 }
 
 #[tokio::test]

@@ -20,4 +20,5 @@ mod package_builder;
 mod process;
 mod proxy;
 mod publishing;
+mod starting;
 mod store;

@@ -98,6 +98,24 @@ impl Home {
 
     /// The same with environment variables and settings.
     pub(crate) async fn start_with(&self, environment: &[(&str, &str)], settings: &[&str]) -> Server {
+        let mut server = self.launch(environment, settings);
+        let deadline = Instant::now() + PATIENCE;
+        server.base = loop {
+            let text = server.log();
+            if let Some((_, rest)) = text.split_once("Marketplace: ")
+                && let Some((base, _)) = rest.split_once('\n')
+            {
+                break base.to_owned();
+            }
+            assert!(server.child.try_wait().unwrap().is_none(), "the server does not start: {text}");
+            assert!(Instant::now() < deadline, "the server is not ready: {text}");
+            sleep(Duration::from_millis(10)).await;
+        };
+        server
+    }
+
+    /// Starts a server that may never answer.
+    pub(crate) fn launch(&self, environment: &[(&str, &str)], settings: &[&str]) -> Server {
         let log = self.folder.path().join(format!("server-{}.log", self.starts.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).unwrap();
         let mut command = self.command();
@@ -106,20 +124,16 @@ impl Home {
             command.arg("--set").arg(setting);
         }
         command.args(["--port", "0", "serve"]).envs(environment.iter().copied());
-        let mut child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let base = loop {
-            let text = fs::read_to_string(&log).unwrap();
-            if let Some((_, rest)) = text.split_once("Marketplace: ")
-                && let Some((base, _)) = rest.split_once('\n')
-            {
-                break base.to_owned();
-            }
-            assert!(child.try_wait().unwrap().is_none(), "the server does not start: {text}");
-            assert!(Instant::now() < deadline, "the server is not ready: {text}");
-            sleep(Duration::from_millis(10)).await;
-        };
-        Server { child, base, log }
+        let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        Server { child, base: String::new(), log }
+    }
+
+    /// The processes of the private PostgreSQL.
+    pub(crate) fn postgres(&self) -> Vec<u32> {
+        let data = self.path("postgres/data");
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let ours = entries.filter(|it| fs::read_link(it.path().join("cwd")).is_ok_and(|cwd| cwd == data));
+        ours.filter_map(|it| it.file_name().to_str()?.parse().ok()).collect()
     }
 }
 
@@ -165,7 +179,12 @@ impl Server {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn ask_to_stop(&self) {
-        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end after it was asked.
@@ -191,6 +210,11 @@ impl Server {
     /// Begins a new measurement of the peak.
     pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.pid().as_raw_nonzero()), "5").unwrap();
+    }
+
+    /// The file it logs to.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// What it has logged so far.
