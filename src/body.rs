@@ -38,15 +38,13 @@ pub struct MinRateBody {
     /// Runs while waiting for the client.
     window: Option<Pin<Box<Sleep>>>,
     received: u64,
-    has_ended: Arc<AtomicBool>,
+    is_awaited: Arc<AtomicBool>,
 }
 
 impl MinRateBody {
-    /// Measures the rate over each `period` of waiting; sets `has_ended` at the end of the body.
-    pub fn new(body: Body, period: Duration, has_ended: Arc<AtomicBool>) -> Self {
-        let is_empty = http_body::Body::is_end_stream(&body);
-        has_ended.store(is_empty, Ordering::Relaxed);
-        Self { body, period, window: None, received: 0, has_ended }
+    /// Measures the rate over each `period` of waiting; `is_awaited` is set while the client is waited for.
+    pub fn new(body: Body, period: Duration, is_awaited: Arc<AtomicBool>) -> Self {
+        Self { body, period, window: None, received: 0, is_awaited }
     }
 }
 
@@ -56,19 +54,14 @@ impl http_body::Body for MinRateBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            match &frame {
-                Some(Ok(frame)) => {
-                    this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    if this.received >= MIN_BYTES_PER_SECOND * this.period.as_secs().max(1) {
-                        (this.received, this.window) = (0, None);
-                    }
-                    if http_body::Body::is_end_stream(&this.body) {
-                        this.has_ended.store(true, Ordering::Relaxed);
-                    }
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        this.is_awaited.store(polled.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(frame) = polled {
+            if let Some(Ok(frame)) = &frame {
+                this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.received >= MIN_BYTES_PER_SECOND * this.period.as_secs().max(1) {
+                    (this.received, this.window) = (0, None);
                 }
-                None => this.has_ended.store(true, Ordering::Relaxed),
-                Some(Err(_)) => {}
             }
             return Poll::Ready(frame);
         }

@@ -1,8 +1,9 @@
 //! Ready-made answers: in memory, bounded by bytes, before Redis, before the database.
 //!
-//! Keys name the state they were made from (a plugin's revision, the catalogue's generation), so a
-//! change makes a new key instead of looking for old ones; those nobody asks for any more fall out.
-//! Everything here can be made anew: a failure of Redis is a miss, never an error.
+//! An answer is kept under what was asked, with the state it was made from (a plugin's revision, the
+//! catalogue's generation). When that state has changed it is made again; while the database is
+//! unavailable the last one is given instead. Everything here can be recomputed: a failure of Redis is
+//! a miss, never an error.
 
 use std::{
     sync::{
@@ -13,13 +14,16 @@ use std::{
 };
 
 use metrics::{Counter, counter, gauge};
+use moka::ops::compute::{CompResult, Op};
 use redis::{
     FromRedisValue, Pipeline,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
 
 use crate::{
+    database_monitor::DatabaseMonitor,
     error::{Error, Result},
     ready::Ready,
 };
@@ -27,62 +31,150 @@ use crate::{
 /// Longest wait for Redis: a slow cache is worth less than none.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// Longest wait for the current answer when an earlier one is known.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for an answer when none is known.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(4);
+/// The same while the database is down: what it takes to make an answer from memory alone.
+const DOWN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The state of the world an answer is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// An answer made from another state than this is out of date.
+    pub state: [u64; 2],
+    /// An answer with another mark than this may show what must not be seen any more, and is not even given while
+    /// the database is unavailable.
+    pub mark: u64,
+}
+
 /// Both layers.
 pub struct Cache {
-    memory: moka::future::Cache<String, Arc<Ready>>,
+    memory: moka::future::Cache<String, Kept>,
     redis: Option<Arc<Redis>>,
+    database: Arc<DatabaseMonitor>,
     seconds: u64,
     hits: Counter,
     misses: Counter,
+    stale: Counter,
     shared_hits: Counter,
     shared_misses: Counter,
 }
 
+#[derive(Clone)]
+struct Kept {
+    version: Version,
+    ready: Arc<Ready>,
+}
+
 impl Cache {
     /// A cache of at most so many bytes in memory, and Redis behind it when there is one.
-    pub fn new(bytes: u64, seconds: u64, redis: Option<Arc<Redis>>) -> Self {
-        let weigh = |key: &String, ready: &Arc<Ready>| u32::try_from(key.len() + ready.weight()).unwrap_or(u32::MAX);
+    pub fn new(bytes: u64, seconds: u64, redis: Option<Arc<Redis>>, database: Arc<DatabaseMonitor>) -> Self {
+        let weigh = |key: &String, kept: &Kept| u32::try_from(key.len() + kept.ready.weight()).unwrap_or(u32::MAX);
         let count = |layer, outcome| counter!("cache_requests_total", "layer" => layer, "outcome" => outcome);
         Self {
             memory: moka::future::Cache::builder().max_capacity(bytes).weigher(weigh).build(),
             redis,
+            database,
             seconds,
             hits: count("memory", "hit"),
             misses: count("memory", "miss"),
+            stale: count("memory", "stale"),
             shared_hits: count("redis", "hit"),
             shared_misses: count("redis", "miss"),
         }
     }
 
-    /// The answer under a key that means something to this process only. Of several requests for a
-    /// missing one, one makes it and the others wait.
+    /// The answer under a key that means something to this process only. Of several requests for one
+    /// that is missing or out of date, one makes it and the others wait. While the database is
+    /// unavailable the last known answer is given.
     ///
     /// # Errors
-    /// Those of `make`; they are not kept.
-    pub async fn local<F>(&self, key: String, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    /// Those of `make`; they are not kept. 503 when it takes too long.
+    pub async fn local<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
-        if let Some(ready) = self.memory.get(&key).await {
+        let kept = self.memory.get(&key).await;
+        if let Some(Kept { ready, .. }) = kept.as_ref().filter(|kept| kept.version == version) {
             self.hits.increment(1);
-            return Ok(ready);
+            return Ok(ready.clone());
+        }
+        // In a box: what makes an answer is large, and would be copied with every request that finds one made.
+        Box::pin(self.make_or_last(key, version, kept, make)).await
+    }
+
+    async fn make_or_last<F>(
+        &self,
+        key: String,
+        version: Version,
+        kept: Option<Kept>,
+        make: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<Ready>>
+    where
+        F: Future<Output = Result<Vec<u8>>> + Send,
+    {
+        let last = kept.filter(|kept| kept.version.mark == version.mark);
+        let is_down = self.database.is_down();
+        if let Some(last) = &last
+            && is_down
+        {
+            self.stale.increment(1);
+            return Ok(last.ready.clone());
         }
         self.misses.increment(1);
-        // In a box: what makes an answer is large, and would be copied with every request that finds one made.
-        let made = Box::pin(async { Ok(Arc::new(Ready::new(make().await?.into()))) });
-        Box::pin(self.memory.try_get_with(key, made)).await.map_err(|e: Arc<Error>| Error::shared(&e))
+        let patience = match &last {
+            _ if is_down => DOWN_PATIENCE,
+            Some(_) => KNOWN_PATIENCE,
+            None => UNKNOWN_PATIENCE,
+        };
+        let made = match timeout(patience, self.make(key, version, make)).await {
+            Ok(made) => made,
+            Err(_) => Err(Error::Unavailable(anyhow::anyhow!("an answer takes too long to make"))),
+        };
+        match (made, last) {
+            (Err(Error::Unavailable(cause)), Some(last)) => {
+                debug!(error = format!("{cause:#}"), "the last known answer is given");
+                self.stale.increment(1);
+                Ok(last.ready)
+            }
+            (made, _) => made,
+        }
+    }
+
+    /// Makes an answer and keeps it, unless somebody else just did.
+    async fn make<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    where
+        F: Future<Output = Result<Vec<u8>>> + Send,
+    {
+        let compute = |kept: Option<moka::Entry<String, Kept>>| async move {
+            if kept.is_some_and(|kept| kept.value().version == version) {
+                return Ok::<_, Error>(Op::Nop);
+            }
+            let ready = Arc::new(Ready::new(make().await?.into()));
+            Ok(Op::Put(Kept { version, ready }))
+        };
+        match self.memory.entry(key).and_try_compute_with(compute).await? {
+            CompResult::Inserted(made) | CompResult::ReplacedWith(made) | CompResult::Unchanged(made) => {
+                Ok(made.into_value().ready)
+            }
+            CompResult::StillNone(_) | CompResult::Removed(_) => {
+                Err(Error::Internal(anyhow::anyhow!("an answer was made and not kept")))
+            }
+        }
     }
 
     /// The answer under a key that means the same in every process, and so is looked up in Redis too.
     ///
     /// # Errors
     /// Those of `make`; they are not kept.
-    pub async fn shared<F>(&self, key: String, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    pub async fn shared<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
-        let Some(redis) = &self.redis else { return self.local(key, make).await };
-        let name = format!("cache:{key}");
+        let Some(redis) = &self.redis else { return self.local(key, version, make).await };
+        let [state, time] = version.state;
+        let name = format!("cache:{key}@{state}/{time}");
         let find_or_make = || async move {
             if let Some(bytes) = redis.get(&name).await {
                 self.shared_hits.increment(1);
@@ -93,7 +185,7 @@ impl Cache {
             redis.clone().set(name, bytes.clone(), self.seconds);
             Ok(bytes)
         };
-        self.local(key, find_or_make).await
+        self.local(key, version, find_or_make).await
     }
 
     /// Puts the cache's size into the metrics.

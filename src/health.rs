@@ -1,8 +1,11 @@
 //! Health: what a round of probes found last, so that asking costs nothing.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
-    time::Duration,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
 };
 
 use axum::{Json, extract::State};
@@ -12,6 +15,7 @@ use utoipa_axum::routes;
 
 use crate::{
     codes,
+    database_monitor::DatabaseMonitor,
     envelope::Success,
     error::{Error, Fault, Result},
     i18n::Text,
@@ -28,20 +32,27 @@ pub enum Standing {
     Up,
     /// It does not answer.
     Down,
+    /// It answers, but its disk is full.
+    Full,
     /// It is not configured; this process does its work.
     Internal,
 }
 
 /// What the last round of probes found.
-#[derive(Default)]
 pub struct Health {
-    database: AtomicU8,
+    /// Whether the database answers.
+    pub database: Arc<DatabaseMonitor>,
     cache: AtomicU8,
     storage: AtomicU8,
     is_draining: AtomicBool,
 }
 
 impl Health {
+    /// Nothing is probed yet.
+    pub fn new(database: Arc<DatabaseMonitor>) -> Self {
+        Self { database, cache: AtomicU8::new(0), storage: AtomicU8::new(0), is_draining: AtomicBool::new(false) }
+    }
+
     /// From now on this instance says that it is not ready, so that balancers stop sending requests.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
@@ -52,6 +63,7 @@ fn read(standing: &AtomicU8) -> Standing {
     match standing.load(Ordering::Relaxed) {
         0 => Standing::Up,
         1 => Standing::Down,
+        2 => Standing::Full,
         _ => Standing::Internal,
     }
 }
@@ -59,7 +71,15 @@ fn read(standing: &AtomicU8) -> Standing {
 impl Health {
     /// How database, cache and storage stood at the last round.
     pub fn standings(&self) -> [Standing; 3] {
-        [read(&self.database), read(&self.cache), read(&self.storage)]
+        [self.database(), read(&self.cache), read(&self.storage)]
+    }
+
+    fn database(&self) -> Standing {
+        match &self.database {
+            database if database.is_down() => Standing::Down,
+            database if database.is_full() => Standing::Full,
+            _ => Standing::Up,
+        }
     }
 }
 
@@ -93,8 +113,8 @@ pub fn router() -> Routes {
 #[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Success<Report>)))]
 pub async fn health(State(app): State<AppState>) -> Result<Json<Success<Report>>> {
     let health = &app.health;
-    let dependencies =
-        Dependencies { database: read(&health.database), cache: read(&health.cache), storage: read(&health.storage) };
+    let [database, cache, storage] = health.standings();
+    let dependencies = Dependencies { database, cache, storage };
     if dependencies.database == Standing::Down {
         let fault = Fault {
             field: "database".into(),
@@ -102,7 +122,8 @@ pub async fn health(State(app): State<AppState>) -> Result<Json<Success<Report>>
         };
         return Err(Error::faults(&codes::UNAVAILABLE, vec![fault]).header(axum::http::header::RETRY_AFTER, 2.into()));
     }
-    let is_whole = dependencies.cache != Standing::Down && dependencies.storage != Standing::Down;
+    let is_whole =
+        [database, cache, storage].iter().all(|standing| matches!(standing, Standing::Up | Standing::Internal));
     let status = if is_whole { "ok" } else { "degraded" };
     Ok(Success::of(Report { status, version: env!("CARGO_PKG_VERSION"), dependencies }))
 }
@@ -134,22 +155,26 @@ pub struct Live {
 
 /// One round of probes.
 pub async fn probe_once(app: &App) {
-    let patience = Duration::from_secs(1);
-    let select = sqlx::query_scalar!("select 1 as one").fetch_one(&app.db);
-    let database = matches!(tokio::time::timeout(patience, select).await, Ok(Ok(_)));
+    app.health.database.probe(&app.db).await;
+    probe_others(app).await;
+}
+
+/// One round of probes of everything but the database, which is [watched](DatabaseMonitor::watch).
+pub async fn probe_others(app: &App) {
     let cache = match &app.redis {
         Some(redis) if redis.ping().await => Standing::Up,
         Some(_) => Standing::Down,
         None => Standing::Internal,
     };
-    let storage = app.storage.is_writable().await;
-    let standing = |is_up| if is_up { Standing::Up } else { Standing::Down };
-    for (name, slot, standing) in [
-        ("database", &app.health.database, standing(database)),
-        ("cache", &app.health.cache, cache),
-        ("storage", &app.health.storage, standing(storage)),
-    ] {
-        slot.store(standing as u8, Ordering::Relaxed);
-        app.metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(standing != Standing::Down)));
+    let storage = match app.storage.check().await.and_then(|()| app.journal.check()) {
+        Ok(()) => Standing::Up,
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => Standing::Full,
+        Err(_) => Standing::Down,
+    };
+    app.health.cache.store(cache as u8, Ordering::Relaxed);
+    app.health.storage.store(storage as u8, Ordering::Relaxed);
+    for (name, standing) in ["database", "cache", "storage"].into_iter().zip(app.health.standings()) {
+        let is_up = matches!(standing, Standing::Up | Standing::Internal);
+        app.metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(is_up)));
     }
 }

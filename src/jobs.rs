@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::{PgConnection, query, query_scalar};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     accounts,
     changes::Worker,
-    database,
+    codes, database,
     error::Error,
     health, plugins, search,
     state::{App, AppState},
@@ -32,26 +32,25 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
     let refreshed = app.clone();
     jobs.spawn(worker.run(move |change| {
         let app = refreshed.clone();
-        async move { search::refresh(&app, &change).await }
+        // What waits for a connection that is dead is given up, so that it can be tried again on another.
+        async move { app.health.database.guard(search::refresh(&app, &change)).await }
     }));
+    let watched = app.clone();
+    jobs.spawn(async move { watched.health.database.watch(&watched.db).await });
     let listener = app.clone();
     jobs.spawn(async move {
         loop {
             if let Err(e) = listener.feed.listen(&listener.db).await {
                 warn!(error = format!("{e:#}"), "not listening to changes; trying again");
             }
+            // It is open all the time, so it is the first to know.
+            listener.health.database.connection_lost(&listener.db);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    every(&mut jobs, app, FLUSH, |app: AppState| async move {
-        match tokio::time::timeout(LONGEST_FLUSH, plugins::flush_once(&app)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => warn!(error = ?e, "counts wait in the journal"),
-            Err(_) => warn!("counts wait in the journal: the database does not answer"),
-        }
-    });
+    every(&mut jobs, app, FLUSH, flush);
     every(&mut jobs, app, SHARE, |app: AppState| async move { app.limits.share(app.redis.as_deref()).await });
-    every(&mut jobs, app, Duration::from_secs(1), |app: AppState| async move { health::probe_once(&app).await });
+    every(&mut jobs, app, Duration::from_secs(1), |app: AppState| async move { health::probe_others(&app).await });
     every(&mut jobs, app, Duration::from_secs(5), |app: AppState| async move {
         app.metrics.upkeep();
         app.cache.measure();
@@ -69,6 +68,26 @@ pub fn start(app: &AppState, worker: Worker) -> JoinSet<()> {
         }
     });
     jobs
+}
+
+/// One round of bringing counts to the database. What cannot be brought there is saved.
+async fn flush(app: AppState) {
+    let database = &app.health.database;
+    if !database.is_down() {
+        match tokio::time::timeout(LONGEST_FLUSH, plugins::flush_once(&app)).await {
+            Ok(Ok(())) => return database.note_full(false),
+            Ok(Err(e)) => {
+                warn!(error = ?e, "counts wait in the journal");
+                let is_full = matches!(&e, Error::Refused(refusal) if refusal.code == codes::STORAGE_FULL.code);
+                database.note_full(is_full);
+            }
+            Err(_) => warn!("counts wait in the journal: the database does not answer"),
+        }
+    }
+    let saving = app.clone();
+    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || saving.journal.save()).await {
+        debug!(error = %e, "counts cannot be saved");
+    }
 }
 
 fn every<F: Future<Output = ()> + Send + 'static>(

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod database;
+pub mod database_monitor;
 pub mod envelope;
 pub mod error;
 pub mod error_docs;

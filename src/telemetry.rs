@@ -108,7 +108,7 @@ impl Metrics {
         describe_gauge!("job_last_success_timestamp_seconds", "When a periodic task last succeeded here");
         describe_gauge!("marketplace_info", "Always 1; the label is the version");
         process::describe();
-        describe_gauge!("dependency_up", "Whether a dependency answers: 1 or 0");
+        describe_gauge!("dependency_up", "Whether a dependency answers and has room on its disk: 1 or 0");
         describe_gauge!("catalogue_plugins", "Plugins in default lists");
         counter!("plugin_uploads_total").absolute(0);
         gauge!("marketplace_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -144,6 +144,10 @@ pub async fn find_session_user(app: &App, token: &str) -> Result<Option<SessionU
 }
 
 async fn identify(token: &str, app: &App) -> Result<CurrentUser> {
+    app.health.database.read(find_user(token, app)).await
+}
+
+async fn find_user(token: &str, app: &App) -> Result<CurrentUser> {
     let found = if token.starts_with(super::api_tokens::PREFIX) {
         let found = queries::use_api_token(&app.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
         let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };

@@ -19,6 +19,7 @@ use crate::{
     changes::{self, Worker},
     config::{self, Config},
     database,
+    database_monitor::DatabaseMonitor,
     health::Health,
     journal::Journal,
     limits::Limits,
@@ -147,11 +148,17 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         None => kept_secret(&data_dir.join("jwt_secret"))?,
     };
     let (feed, worker) = changes::feed();
+    let database = Arc::<DatabaseMonitor>::default();
     let metrics = Metrics::install()?;
     let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
     let app = App {
         db: pool,
-        cache: Cache::new((config.cache.memory_mb << 20) / 4 * 3, config.cache.seconds, redis.clone()),
+        cache: Cache::new(
+            (config.cache.memory_mb << 20) / 4 * 3,
+            config.cache.seconds,
+            redis.clone(),
+            database.clone(),
+        ),
         redis,
         storage: Storage::open_configured(&config.storage, &data_dir)?,
         journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
@@ -162,7 +169,7 @@ pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worke
         items: Items::new((config.cache.memory_mb << 20) / 4),
         files: Files::default(),
         feed,
-        health: Health::default(),
+        health: Health::new(database),
         search: Search::open(&data_dir.join("search")).context("cannot open the search index")?,
         metrics,
         config,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
-use semver::Version;
+use semver::Version as SemVer;
 
 use super::{
     list::file_url,
@@ -11,7 +11,8 @@ use super::{
     queries,
 };
 use crate::{
-    cache, codes, database,
+    cache::{self, Version},
+    codes, database,
     envelope::Success,
     error::{OrRefuse, Result},
     extract::Path,
@@ -24,25 +25,35 @@ use crate::{
     (status = 200, body = Success<PluginDetail>),
 ))]
 pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
-    let ready = of_plugin(&app, id.as_str(), "detail", || async {
+    let ready = of_plugin(&app, id.as_str(), "detail", 0, || async {
         let detail = find_detail(&app, id.as_str()).await?;
         cache::json(&*Success::of(detail.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
     });
     Ok(ready.await?.respond(&headers))
 }
 
-/// An answer that shows one plugin, kept for as long as the plugin does not change.
+/// An answer that shows one plugin at a time it depends on, kept for as long as neither changes.
 ///
 /// # Errors
 /// Those of `make`.
-pub async fn of_plugin<F>(app: &App, id: &str, what: &str, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+pub async fn of_plugin<F>(
+    app: &App,
+    id: &str,
+    what: &str,
+    time: i32,
+    make: impl FnOnce() -> F + Send,
+) -> Result<Arc<Ready>>
 where
     F: Future<Output = Result<Vec<u8>>> + Send,
 {
     match app.catalogue.revisions(id) {
-        Some((revision, _)) => app.cache.shared(format!("{what}/{id}@{revision}"), make).await,
+        Some((revision, _)) => {
+            // One that left the lists does not come here, so what is known of it may always be shown.
+            let version = Version { state: [revision.cast_unsigned(), i64::from(time).cast_unsigned()], mark: 0 };
+            app.cache.shared(format!("{what}/{id}"), version, make).await
+        }
         // What is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
-        None => Ok(Arc::new(Ready::new(Box::pin(make()).await?.into()))),
+        None => Ok(Arc::new(Ready::new(app.health.database.read(Box::pin(make())).await?.into()))),
     }
 }
 
@@ -54,7 +65,7 @@ pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
     let mut tx = database::begin_snapshot(&app.db).await?;
     let Some(mut plugin) = queries::detail(&mut *tx, id).await? else { return Ok(None) };
     plugin.versions = queries::versions(&mut *tx, id).await?;
-    plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<Version>().ok()));
+    plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<SemVer>().ok()));
     plugin.owners = queries::owners(&mut *tx, id).await?;
     if let Some(version) = &plugin.current_version {
         plugin.scripts = queries::scripts(&mut *tx, id, version).await?;

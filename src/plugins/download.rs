@@ -228,17 +228,29 @@ async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Resu
     // A plugin that is not listed may be banned: only the database knows.
     let revision = app.catalogue.revisions(id.as_str()).map(|(_, text)| text);
     let key = format!("{} {}", id.as_str(), version.unwrap_or_default());
-    if let Some((known, file)) = app.files.0.get(&key)
-        && revision == Some(known)
+    let known = app.files.0.get(&key);
+    if let Some((since, file)) = &known
+        && revision == Some(*since)
     {
-        return Ok(file);
+        return Ok(file.clone());
     }
-    if let Some(row) = queries::version_file(&app.db, id.as_str(), version).await? {
-        let file = Arc::new(Download::new(id, row)?);
-        if let Some(revision) = revision {
-            app.files.0.insert(key, (revision, file.clone()));
+    match app.health.database.read(read_file(app, id, version)).await {
+        Ok(file) => {
+            if let Some(revision) = revision {
+                app.files.0.insert(key, (revision, file.clone()));
+            }
+            Ok(file)
         }
-        return Ok(file);
+        Err(Error::Unavailable(cause)) => {
+            known.filter(|_| revision.is_some()).map(|(_, file)| file).ok_or(Error::Unavailable(cause))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+async fn read_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
+    if let Some(row) = queries::version_file(&app.db, id.as_str(), version).await? {
+        return Ok(Arc::new(Download::new(id, row)?));
     }
     let is_known = queries::is_visible(&app.db, id.as_str()).await?;
     Err(Error::new(if is_known { &codes::VERSION_NOT_FOUND } else { &codes::PLUGIN_NOT_FOUND }))

@@ -10,7 +10,7 @@ use super::{catalogue::Listed, model::PluginItem, queries};
 use crate::{
     cache,
     envelope::Success,
-    error::Result,
+    error::{Error, Result},
     page::{Page, Pagination},
     state::{App, AppState},
 };
@@ -50,17 +50,35 @@ pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> 
     let missing: Vec<String> =
         listed.iter().filter(|listed| !items.contains_key(&*listed.id)).map(|listed| listed.id.to_string()).collect();
     if !missing.is_empty() {
-        let mut fresh: HashMap<String, (i64, PluginItem)> = queries::items(&app.db, &missing).await?;
-        for listed in listed {
-            let Some((revision, mut item)) = fresh.remove(&*listed.id) else { continue };
-            item.file_url = file_url(app, &item.id, &item.current_version);
-            let item = Arc::new(item);
-            app.items.0.insert(listed.id.clone(), (revision, item.clone()));
-            items.insert(&listed.id, item);
+        match app.health.database.read(async { Ok(queries::items(&app.db, &missing).await?) }).await {
+            Ok(fresh) => items.extend(keep(app, listed, fresh)),
+            // The catalogue in memory says what is listed now; what an item said last may be out of date.
+            Err(Error::Unavailable(cause)) => {
+                for listed in listed.iter().filter(|listed| missing.iter().any(|id| **id == *listed.id)) {
+                    let Some((_, item)) = app.items.0.get(&listed.id) else { return Err(Error::Unavailable(cause)) };
+                    items.insert(&listed.id, item);
+                }
+            }
+            Err(e) => return Err(e),
         }
     }
     let plugins = listed.iter().filter_map(|listed| items.remove(&*listed.id)).collect();
     Ok(PluginList { pagination: Pagination::new(page, total), plugins })
+}
+
+/// Keeps items just read.
+fn keep<'a>(
+    app: &App,
+    listed: &'a [Listed],
+    mut fresh: HashMap<String, (i64, PluginItem)>,
+) -> impl Iterator<Item = (&'a str, Arc<PluginItem>)> {
+    listed.iter().filter_map(move |listed| {
+        let (revision, mut item) = fresh.remove(&*listed.id)?;
+        item.file_url = file_url(app, &item.id, &item.current_version);
+        let item = Arc::new(item);
+        app.items.0.insert(listed.id.clone(), (revision, item.clone()));
+        Some((&*listed.id, item))
+    })
 }
 
 /// The absolute address of a package; empty without a public address.
@@ -89,7 +107,7 @@ struct Tag {
     (status = 200, body = Success<Tags>),
 ))]
 pub async fn tags(State(app): State<AppState>, headers: HeaderMap) -> Result<Response> {
-    let ready = app.cache.local(format!("tags@{}", app.catalogue.generation()), || async {
+    let ready = app.cache.local("tags".to_owned(), app.catalogue.version(0), || async {
         let tags = app.catalogue.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
         cache::json(&*Success::of(Tags { tags }))
     });

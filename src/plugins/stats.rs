@@ -65,8 +65,8 @@ pub async fn plugin_stats(
     headers: HeaderMap,
 ) -> Result<Response> {
     let today = OffsetDateTime::now_utc().date();
-    let what = format!("stats/{days}/{today}");
-    let ready = of_plugin(&app, id.as_str(), &what, || async {
+    let what = format!("stats/{days}");
+    let ready = of_plugin(&app, id.as_str(), &what, today.to_julian_day(), || async {
         find_visible(&app, &id).await?;
         cache::json(&*Success::of(find_stats(&app, id.as_str(), days).await?))
     });
@@ -114,8 +114,8 @@ pub async fn marketplace_stats(
     headers: HeaderMap,
 ) -> Result<Response> {
     // Users are in no generation, and whole tables are counted here: once a second at most.
-    let (generation, second) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp());
-    let ready = app.cache.local(format!("stats/{days}@{generation}/{second}"), || async {
+    let version = app.catalogue.version(OffsetDateTime::now_utc().unix_timestamp());
+    let ready = app.cache.local(format!("stats/{days}"), version, || async {
         cache::json(&*Success::of(find_marketplace_stats(&app, days).await?))
     });
     Ok(ready.await?.respond(&headers))

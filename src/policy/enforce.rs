@@ -101,9 +101,9 @@ where
             Err(error) => return Answer::Refused { response: Some(error.into_response()), drawn: None },
         };
         match enforcement.limit_body(request) {
-            Ok((request, has_arrived)) => {
+            Ok((request, is_awaited)) => {
                 let answer = timeout(enforcement.longest, self.inner.call(request));
-                Answer::Running { answer, has_arrived, drawn }
+                Answer::Running { answer, is_awaited, lost: None, app: enforcement.app.clone(), drawn }
             }
             Err(error) => Answer::Refused { response: Some(error.into_response()), drawn: Some(drawn) },
         }
@@ -161,7 +161,7 @@ impl Enforcement {
     }
 
     /// Refuses what is too large by its own account, before anything is read or asked for by `100 Continue`. What says
-    /// nothing of its size may be read up to the limit, and has to keep arriving; the flag tells whether it has.
+    /// nothing of its size may be read up to the limit, and has to keep arriving; the flag tells whether it is waited for.
     fn limit_body(&self, mut request: Request) -> Result<(Request, Option<Arc<AtomicBool>>)> {
         let uri = request.uri();
         if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI {
@@ -175,9 +175,9 @@ impl Enforcement {
             return Err(Error::new(limit.refusal));
         }
         DefaultBodyLimit::max(usize::try_from(limit.max).unwrap_or(usize::MAX)).apply(&mut request);
-        let has_arrived = Arc::new(AtomicBool::new(false));
-        let request = request.map(|body| Body::new(MinRateBody::new(body, self.stall, has_arrived.clone())));
-        Ok((request, Some(has_arrived)))
+        let is_awaited = Arc::new(AtomicBool::new(false));
+        let request = request.map(|body| Body::new(MinRateBody::new(body, self.stall, is_awaited.clone())));
+        Ok((request, Some(is_awaited)))
     }
 }
 
@@ -278,12 +278,15 @@ impl Drop for Unsettled {
     }
 }
 
+/// Waits for the loss of the database; made only for requests that wait for something.
+type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pin_project! {
     /// The answer of a route, or the refusal of its policy.
     #[project = AnswerProjection]
     pub(super) enum Answer<F> {
         Refused { response: Option<Response>, drawn: Option<Drawn> },
-        Running { #[pin] answer: Timeout<F>, has_arrived: Option<Arc<AtomicBool>>, drawn: Drawn },
+        Running { #[pin] answer: Timeout<F>, is_awaited: Option<Arc<AtomicBool>>, lost: Option<Lost>, app: AppState, drawn: Drawn },
     }
 }
 
@@ -293,10 +296,15 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (mut response, drawn) = match self.project() {
             AnswerProjection::Refused { response, drawn } => (response.take().unwrap_or_default(), drawn.as_ref()),
-            AnswerProjection::Running { answer, has_arrived, drawn } => {
-                let response = match ready!(answer.poll(cx)) {
-                    Ok(Ok(response)) => response,
-                    Err(_) => timed_out(has_arrived.as_deref()),
+            AnswerProjection::Running { answer, is_awaited, lost, app, drawn } => {
+                let response = match answer.poll(cx) {
+                    Poll::Ready(Ok(Ok(response))) => response,
+                    Poll::Ready(Err(_)) => timed_out(is_awaited.as_deref()),
+                    Poll::Pending => {
+                        let lost = lost.get_or_insert_with(|| Box::pin(database_lost(app.clone(), is_awaited.clone())));
+                        ready!(lost.as_mut().poll(cx));
+                        unavailable("the database does not answer")
+                    }
                 };
                 (response, Some(&*drawn))
             }
@@ -310,10 +318,27 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
     }
 }
 
-/// A body that did not arrive in time is the client's doing, anything else ours.
-fn timed_out(has_arrived: Option<&AtomicBool>) -> Response {
-    if has_arrived.is_some_and(|has_arrived| !has_arrived.load(Ordering::Relaxed)) {
+/// Completes when the database is down for too long for a request to wait. It is the client who is slow while its body is
+/// waited for.
+async fn database_lost(app: AppState, is_awaited: Option<Arc<AtomicBool>>) {
+    app.health.database.lost().await;
+    while is_set(is_awaited.as_deref()) {
+        app.health.database.lost().await;
+    }
+}
+
+/// A body that is still waited for is the client's doing, anything else ours.
+fn timed_out(is_awaited: Option<&AtomicBool>) -> Response {
+    if is_set(is_awaited) {
         return Error::new(&codes::REQUEST_TIMEOUT).into_response();
     }
-    Error::Unavailable(anyhow::anyhow!("a request took too long")).into_response()
+    unavailable("a request took too long")
+}
+
+fn unavailable(why: &'static str) -> Response {
+    Error::Unavailable(anyhow::anyhow!(why)).into_response()
+}
+
+fn is_set(flag: Option<&AtomicBool>) -> bool {
+    flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
 }

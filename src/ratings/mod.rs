@@ -77,7 +77,7 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
-    let ready = plugins::of_plugin(&app, id.as_str(), &what, || async {
+    let ready = plugins::of_plugin(&app, id.as_str(), &what, 0, || async {
         plugins::find_visible(&app, &id).await?;
         cache::json(&*Success::of(find(&app, id.as_str(), page).await?))
     });

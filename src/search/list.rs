@@ -96,7 +96,7 @@ impl FromParams for Wanted {
     responses((status = 200, body = Success<PluginList>)))]
 pub async fn list(State(app): State<AppState>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let ready = app.cache.local(format!("list?{query}@{}", app.catalogue.generation()), || async {
+    let ready = app.cache.local(format!("list?{query}"), app.catalogue.version(0), || async {
         let Query(wanted) = Query::<Wanted>::parse(&query)?;
         cache::json(&*Success::of(find(&app, &wanted).await?))
     });
@@ -194,7 +194,7 @@ fn read_filters(fields: &mut Fields) -> Filter {
 #[utoipa::path(post, path = "/search", tag = "search", request_body = SearchBody,
     responses((status = 200, body = Success<PluginList>)))]
 pub async fn search(State(app): State<AppState>, headers: HeaderMap, Body(wanted): Body<Wanted>) -> Result<Response> {
-    let ready = app.cache.local(format!("search {wanted:?}@{}", app.catalogue.generation()), || async {
+    let ready = app.cache.local(format!("search {wanted:?}"), app.catalogue.version(0), || async {
         cache::json(&*Success::of(find(&app, &wanted).await?))
     });
     Ok(ready.await?.respond(&headers))

@@ -36,6 +36,8 @@ use crate::{
 const CHUNK: usize = 256 * 1024;
 /// The same of a package that arrives; as much is kept for each upload in progress.
 const RECEIVED_CHUNK: usize = 64 * 1024;
+/// Bytes that are written to see whether a disk has room.
+const CHECKED: usize = 16 * 1024;
 /// The folder of packages still arriving; everything in it is a leftover after a crash.
 const INCOMING: &str = "incoming";
 /// The folder of kept packages.
@@ -297,13 +299,17 @@ impl Storage {
         }
     }
 
-    /// Whether a package could be received now.
-    pub async fn is_writable(&self) -> bool {
+    /// Tries whether a package could be received now.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room, others when it cannot be written or the bucket does not answer.
+    pub async fn check(&self) -> io::Result<()> {
         let incoming = self.incoming.clone();
-        let is_writable = spawn_blocking(move || tempfile::tempfile_in(incoming).is_ok()).await.unwrap_or(false);
+        // An empty file may be made on a full disk, too.
+        spawn_blocking(move || tempfile::tempfile_in(incoming)?.write_all(&[1; CHECKED])).await??;
         match &self.place {
-            Place::Disk(_) => is_writable,
-            Place::S3(bucket) => is_writable && bucket.answers().await,
+            Place::S3(bucket) if !bucket.answers().await => Err(io::Error::other("the bucket does not answer")),
+            _ => Ok(()),
         }
     }
 

@@ -42,12 +42,13 @@ impl Overview {
         match standing {
             Standing::Up => self.page.t("正常", "up"),
             Standing::Down => self.page.t("中断", "down"),
+            Standing::Full => self.page.t("磁盘已满", "disk full"),
             Standing::Internal => self.page.t("内置", "built in"),
         }
     }
 
     fn is_down(&self, standing: &Standing) -> bool {
-        *standing == Standing::Down
+        matches!(standing, Standing::Down | Standing::Full)
     }
 }
 

@@ -80,9 +80,9 @@ impl Visitor {
             let frame = PageHeaders { lang, cookie: None };
             return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
         }
-        let (generation, minute) = (app.catalogue.generation(), OffsetDateTime::now_utc().unix_timestamp() / 60);
-        let key = format!("page {lang:?} {base}{path}?{query} @{generation}/{minute}");
-        let ready = app.cache.local(key, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let version = app.catalogue.version(OffsetDateTime::now_utc().unix_timestamp() / 60);
+        let key = format!("page {lang:?} {base}{path}?{query}");
+        let ready = app.cache.local(key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
         let mut response = ready.respond(headers);
         if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
             *media = HeaderValue::from_static("text/html; charset=utf-8");
@@ -112,7 +112,12 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        Self::of(parts, &AppState::from_ref(state)).await
+        let app = AppState::from_ref(state);
+        match Self::of(parts, &app).await {
+            // Who it is cannot be known; what everybody may see can be shown all the same.
+            Err(Error::Unavailable(_)) => Ok(Self { look: Look::bare(&app, parts), session: None }),
+            visitor => visitor,
+        }
     }
 }
 

@@ -173,7 +173,7 @@ async fn the_store_interface_is_the_same_for_folder_and_bucket() {
         let listed: Vec<_> = futures_util::StreamExt::collect::<Vec<_>>(store.list()).await;
         let listed: Vec<_> = listed.into_iter().map(|stored| stored.unwrap()).map(|it| (it.path, it.size)).collect();
         assert_eq!(listed, [(path.clone(), 10)], "{url}");
-        assert!(store.is_writable().await);
+        store.check().await.unwrap();
         store.remove(&path).await.unwrap();
         store.remove(&path).await.unwrap();
         assert!(store.open(&path, 0).await.unwrap().is_none());

@@ -1,12 +1,16 @@
 //! The program itself in a process of its own, behind proxies.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, Instant},
 };
 
 use reqwest::{Method, multipart};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
@@ -19,9 +23,6 @@ use crate::{
     package_builder::PackageBuilder,
     proxy::{Proxy, Target},
 };
-
-/// The longest time a request may take in these tests: the configured one and what a loaded machine adds.
-pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 
 /// A database of its own on the test server; dropped by name at the end.
 pub(crate) struct Database {
@@ -80,42 +81,49 @@ fn redis_target() -> Option<Target> {
 
 /// The server, its proxies and its folders.
 pub(crate) struct Server {
-    pub(crate) postgres: Proxy,
+    postgres: Option<Proxy>,
     pub(crate) redis: Option<Proxy>,
     pub(crate) folder: TempDir,
     base: String,
     http: reqwest::Client,
     pub(crate) token: String,
     process: Child,
+    /// Downloads begun and finished.
+    downloads: [AtomicI64; 2],
 }
 
 impl Server {
-    pub(crate) async fn start(database: &Database, settings: &[&str]) -> Self {
+    /// One behind proxies; without a database it runs a PostgreSQL of its own.
+    pub(crate) async fn start(database: Option<&Database>, settings: &[&str]) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let postgres = Proxy::start(database.target()).await;
+        let postgres = match database {
+            Some(database) => Some(Proxy::start(database.target()).await),
+            None => None,
+        };
         let redis = match redis_target() {
             Some(target) => Some(Proxy::start(target).await),
             None => None,
         };
         let folder = TempDir::new().unwrap();
+        // PostgreSQL's user must come through when the tests run as root.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         let store = folder.path().join("store");
         std::fs::create_dir(&store).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
         command
             .env_remove("REDIS_URL")
-            .env("DATABASE_URL", database.url(&postgres))
+            .env_remove("DATABASE_URL")
             .current_dir(folder.path())
             .args(["--port", "0", "--data-dir"])
             .arg(folder.path().join("data"));
-        let mut all = vec![
-            format!("storage.url={}", store.display()),
-            "server.request_timeout_seconds=4".into(),
-            "server.upload_timeout_seconds=4".into(),
-            "database.acquire_timeout_seconds=2".into(),
-        ];
+        if let (Some(database), Some(postgres)) = (database, &postgres) {
+            command.env("DATABASE_URL", database.url(postgres));
+        }
+        let mut all = vec![format!("storage.url={}", store.display())];
         if let Some(redis) = &redis {
-            // A number nobody else uses: it will be emptied.
-            all.push(format!("redis.url=redis://{}/9", redis.address));
+            // Numbers nobody else uses, one for each database: it will be emptied.
+            let number = if database.is_some() { 9 } else { 8 };
+            all.push(format!("redis.url=redis://{}/{number}", redis.address));
         }
         all.extend(settings.iter().map(|setting| (*setting).to_owned()));
         for setting in &all {
@@ -136,7 +144,7 @@ impl Server {
             }
         });
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { postgres, redis, folder, base, http, token: String::new(), process }
+        Self { postgres, redis, folder, base, http, token: String::new(), process, downloads: Default::default() }
     }
 
     pub(crate) fn store(&self) -> std::path::PathBuf {
@@ -162,7 +170,51 @@ impl Server {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Duration) {
-        self.ask(self.request(Method::GET, path)).await
+        let [begun, finished] = &self.downloads;
+        let is_download = i64::from(path.ends_with("/known/download"));
+        begun.fetch_add(is_download, Ordering::Relaxed);
+        let answer = self.ask(self.request(Method::GET, path)).await;
+        if answer.0 == 200 {
+            finished.fetch_add(is_download, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// How many downloads of the plugin `known` were finished, and how many begun.
+    pub(crate) fn downloads(&self) -> std::ops::RangeInclusive<i64> {
+        let [begun, finished] = self.downloads.each_ref().map(|count| count.load(Ordering::Relaxed));
+        finished..=begun
+    }
+
+    /// The body of an answer.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.request(Method::GET, path).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    /// The way to PostgreSQL.
+    pub(crate) fn postgres(&self) -> &Proxy {
+        self.postgres.as_ref().expect("its PostgreSQL is outside")
+    }
+
+    /// Sends a signal to every process of the embedded PostgreSQL, the first one first.
+    pub(crate) fn signal_postgres(&self, signal: Signal) {
+        let data = self.folder.path().canonicalize().unwrap().join("data/postgres/data");
+        let file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+        let first = Pid::from_raw(file.lines().next().unwrap().parse().unwrap()).unwrap();
+        kill_process(first, signal).unwrap();
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            if std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == data) {
+                let pid = process.file_name().to_str().unwrap().parse().ok().and_then(Pid::from_raw);
+                kill_process(pid.unwrap(), signal).ok();
+            }
+        }
+    }
+
+    /// Asks it to stop, and waits for that.
+    pub(crate) async fn stop(mut self) {
+        kill_process(Pid::from_raw(self.id().unwrap().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        assert!(self.process.wait().await.unwrap().success());
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Duration) {

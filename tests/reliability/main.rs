@@ -9,10 +9,15 @@
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod client;
 mod counts;
+#[path = "../outages/disk.rs"]
+#[expect(dead_code, reason = "the suite of outages uses all of it")]
+mod disk;
 mod ending;
+mod full_disk;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
 mod hostile_cases;
+mod known;
 mod memory;
 #[path = "../support/package_builder.rs"]
 mod package_builder;

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 pub use self::filter::{Filter, Order, Sort, StatusFilter};
 use self::state::{Slot, State, slice};
 use super::{model::Status, queries};
-use crate::{changes::Change, page::Page, state::App};
+use crate::{cache::Version as CacheVersion, changes::Change, page::Page, state::App};
 
 /// What lists need to know of one plugin.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ const MANY: usize = 256;
 pub struct Catalogue {
     state: RwLock<State>,
     generation: AtomicU64,
+    /// How often plugins left the lists.
+    removals: AtomicU64,
 }
 
 /// How popular a plugin is, from 0 to 1: the logarithm of its downloads (a million is the most that
@@ -95,7 +97,7 @@ impl Catalogue {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let change = state.text_change(&fresh);
         *state = fresh;
-        self.generation.fetch_add(1, atomic::Ordering::Release);
+        self.changed(&change);
         Ok(change)
     }
 
@@ -122,8 +124,15 @@ impl Catalogue {
         if !in_place {
             state.sort();
         }
-        self.generation.fetch_add(1, atomic::Ordering::Release);
+        self.changed(&change);
         change
+    }
+
+    fn changed(&self, change: &TextChange) {
+        if !change.removed.is_empty() {
+            self.removals.fetch_add(1, atomic::Ordering::Release);
+        }
+        self.generation.fetch_add(1, atomic::Ordering::Release);
     }
 
     /// The revision of a listed plugin, and that of its text.
@@ -148,6 +157,13 @@ impl Catalogue {
     /// Changes whenever any list may; means nothing in another process.
     pub fn generation(&self) -> u64 {
         self.generation.load(atomic::Ordering::Acquire)
+    }
+
+    /// The state that an answer about several plugins is made from, at a time it depends on. An answer from before a
+    /// plugin left the lists is never given again: the plugin may be banned.
+    pub fn version(&self, time: i64) -> CacheVersion {
+        let removals = self.removals.load(atomic::Ordering::Acquire);
+        CacheVersion { state: [self.generation(), time.cast_unsigned()], mark: removals }
     }
 
     /// One page of the plugins that fit, and how many fit in all.
