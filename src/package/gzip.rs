@@ -68,7 +68,7 @@ impl<R: Read> Unpacked<R> {
     /// by itself.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         loop {
-            let (length, zeros) = self.chunk(u64::MAX, |bytes| (bytes.len(), bytes.iter().all(|&byte| byte == 0)))?;
+            let (length, zeros) = self.chunk(u64::MAX, |bytes| (bytes.len(), header::is_zeros(bytes)))?;
             if !zeros {
                 return Err(Fault::of_archive(codes::TRAILING_DATA));
             }
