@@ -272,7 +272,8 @@ async fn whatever_users_write_is_text(db: PgPool) {
         .set_script("name", bad)
         .set_script("description", bad)
         .file("README.md", "<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=alert(1)>")
-        .file("scripts/<img src=x onerror=alert(1)>.sh", "<script>alert(1)</script>");
+        // Paths hold no angle brackets or double quotes.
+        .file("scripts/&lt;img src=x onerror=alert(1)&gt;' onclick='alert(1).sh", "<script>alert(1)</script>");
     let made = ada.publish(&hostile).await;
     assert!([201, 400].contains(&made.status()), "{}", made.text());
     let hostile = if made.status() == 400 { hostile.set("homepage_url", "https://example.org/") } else { hostile };
