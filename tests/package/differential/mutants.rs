@@ -466,7 +466,7 @@ fn write_checksum(tar: &mut [u8], header: usize, style: usize) {
         1 => format!("{sum:07o} ").into_bytes(),
         2 => format!("{sum:6o}\0 ").into_bytes(),
         3 => format!("{sum:08o}").into_bytes(),
-        4 => format!("{sum:o}\0\0\0\0\0\0")[..8].as_bytes().to_vec(),
+        4 => format!("{sum:o}\0\0\0\0\0\0").into_bytes()[..8].to_vec(),
         5 => format!("\n{sum:05o}\0 ").into_bytes(),
         6 => format!("{signed:06o}\0 ").into_bytes().into_iter().take(8).collect(),
         7 => [&[0x80, 0, 0, 0][..], &sum.to_be_bytes()].concat(),
