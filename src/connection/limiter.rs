@@ -120,7 +120,7 @@ impl Open {
         if let Some(address) = &address {
             self.per_address.entry(address.clone()).or_default().insert(self.last_id);
         }
-        let stats = Arc::<ConnectionStats>::default();
+        let stats = Arc::new(ConnectionStats::new(address.is_none()));
         self.connections.insert(self.last_id, Connection { address, stats: stats.clone(), is_closing: false });
         (self.last_id, stats)
     }

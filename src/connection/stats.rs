@@ -54,6 +54,14 @@ pub struct ConnectionStats {
 
 impl Default for ConnectionStats {
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl ConnectionStats {
+    /// Counters of a new connection; that of a trusted proxy carries requests of many clients at a time.
+    pub(super) fn new(is_trusted: bool) -> Self {
+        let permits = |count| Semaphore::new(if is_trusted { Semaphore::MAX_PERMITS } else { count });
         Self {
             handled: AtomicUsize::default(),
             answered: AtomicUsize::default(),
@@ -67,8 +75,8 @@ impl Default for ConnectionStats {
             is_http2: AtomicBool::default(),
             idle_since: AtomicU64::new(now()),
             close_requested: Notify::new(),
-            bodies: Semaphore::new(BODIES),
-            large_responses: Semaphore::new(LARGE_RESPONSES),
+            bodies: permits(BODIES),
+            large_responses: permits(LARGE_RESPONSES),
         }
     }
 }
