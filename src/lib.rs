@@ -16,6 +16,7 @@ pub mod config;
 pub mod connection;
 pub mod database;
 pub mod database_monitor;
+pub mod derived;
 pub mod envelope;
 pub mod error;
 pub mod error_docs;
@@ -32,6 +33,9 @@ pub mod multipart;
 pub mod openapi;
 pub mod package;
 pub mod page;
+#[cfg(test)]
+#[path = "../tests/support/pathological_texts.rs"]
+mod pathological_texts;
 pub mod plugins;
 pub mod policy;
 pub mod postgres;

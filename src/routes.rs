@@ -99,6 +99,7 @@ async fn metrics(State(app): State<AppState>) -> Result<Response> {
     app.metrics.set("journal_bytes", None, app.journal.backlog() as f64);
     app.metrics.set("journal_lag_seconds", None, app.journal.lag().as_secs_f64());
     app.metrics.set("queue_length", Some(("queue", "passwords")), app.passwords.waiting() as f64);
+    app.metrics.set("queue_length", Some(("queue", "derived")), app.derived.queue_length() as f64);
     app.metrics.set("queue_length", Some(("queue", "changes")), app.feed.waiting() as f64);
     process::measure();
     app.metrics.set("catalogue_plugins", None, app.catalogue.active() as f64);

@@ -103,7 +103,10 @@ impl Metrics {
         describe_gauge!("database_connections_max", "Most connections to PostgreSQL this server opens");
         describe_gauge!("journal_bytes", "Downloads noted but not yet in the database");
         describe_gauge!("journal_lag_seconds", "Age of the oldest download not yet in the database");
-        describe_gauge!("queue_length", "What waits: passwords to be hashed, changes to be read");
+        describe_gauge!(
+            "queue_length",
+            "What waits: passwords to be hashed, texts and packages to be shown, changes to be read"
+        );
         describe_gauge!("requests_in_flight", "Requests being answered now");
         describe_gauge!("job_last_success_timestamp_seconds", "When a periodic task last succeeded here");
         describe_gauge!("marketplace_info", "Always 1; the label is the version");

@@ -1,6 +1,10 @@
 //! What changed between two versions: fields of `info.json`, and file by file.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -9,8 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use similar::{Algorithm, ChangeTag, TextDiff};
-use tokio::task::spawn_blocking;
+use similar::{Algorithm, ChangeTag, DiffOp, TextDiff};
 use utoipa::ToSchema;
 
 use super::{
@@ -21,6 +24,7 @@ use super::{
 };
 use crate::{
     codes,
+    derived::{Derived, Work},
     envelope::Success,
     error::{OrRefuse, Result},
     extract::Path,
@@ -29,15 +33,27 @@ use crate::{
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
-/// The most lines of one comparison; more would not be read.
-const MAX_LINES: usize = 20_000;
-/// The longest search for the shortest difference of one file; a coarser one follows.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// The most files listed in one comparison.
+const MAX_FILES: usize = 1_000;
+/// The most lines shown in one comparison, and the most bytes of them.
+const MAX_SHOWN_LINES: usize = 10_000;
+const MAX_SHOWN_BYTES: usize = 512 * 1024;
+/// The most lines compared in one comparison, those of both versions together.
+const MAX_COMPARED_LINES: usize = 60_000;
+/// The longest search for the shortest differences in one comparison; coarser ones follow.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The longest search in one file: so long, or in proportion to its lines, because the search itself takes
+/// time with their square.
+const PATIENCE_PER_FILE: Duration = Duration::from_millis(5);
+const PATIENCE_PER_LINE: Duration = Duration::from_micros(2);
 
 /// What changed from one version to another.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Comparison {
+    /// Names it by the hashes of both packages.
+    #[serde(skip)]
+    pub key: String,
     pub id: String,
     pub from: String,
     pub to: String,
@@ -119,40 +135,74 @@ pub struct Line {
 pub async fn compare_versions(
     State(app): State<AppState>,
     Path((id, range)): Path<(PluginId, String)>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<Comparison>>)> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<Arc<Comparison>>>)> {
     let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
     Ok((REVALIDATE, Success::of(compare(&app, &id, from, to).await?)))
+}
+
+impl Derived for Comparison {
+    fn weight(&self) -> usize {
+        let lines = |file: &FileChange| -> usize {
+            file.hunks.iter().flat_map(|hunk| &hunk.lines).map(|line| 100 + line.text.len()).sum()
+        };
+        let files: usize = self.files.iter().map(|file| 300 + file.path.len() + lines(file)).sum();
+        let values = self.manifest.iter().flat_map(|change| [&change.before, &change.after]);
+        files + 2 * values.map(|value| value.to_string().len()).sum::<usize>()
+    }
 }
 
 /// What changed from one version of a plugin to another.
 ///
 /// # Errors
-/// 404 when there is no such plugin or version.
-pub async fn compare(app: &App, id: &PluginId, from: &str, to: &str) -> Result<Comparison> {
+/// 404 when there is no such plugin or version; those of [`contents::read`].
+pub async fn compare(app: &App, id: &PluginId, from: &str, to: &str) -> Result<Arc<Comparison>> {
     let before = contents::find_version(app, id, from).await?;
     let after = contents::find_version(app, id, to).await?;
+    let key = format!("comparison {} {}", before.file_hash, after.file_hash);
+    if let Some(comparison) = app.derived.find(&key) {
+        return Ok(comparison);
+    }
     let mut db = app.db.acquire().await?;
     let manifests =
         [queries::manifest(&mut db, id.as_str(), from).await?, queries::manifest(&mut db, id.as_str(), to).await?];
     drop(db);
     let (before, after) = (contents::read(app, &before).await?, contents::read(app, &after).await?);
-    let [old, new] = manifests.map(|manifest| serde_json::to_value(manifest).unwrap_or_default());
-    let mut comparison = Comparison {
-        id: id.as_str().to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        added_lines: 0,
-        removed_lines: 0,
-        truncated: false,
-        manifest: field_changes(&old, &new),
-        files: Vec::new(),
-    };
-    comparison = spawn_blocking(move || {
+    let (id, from, to) = (id.as_str().to_owned(), from.to_owned(), to.to_owned());
+    let name = key.clone();
+    let work = move || {
+        let [old, new] = manifests.map(|manifest| serde_json::to_value(manifest).unwrap_or_default());
+        let manifest = field_changes(&old, &new);
+        let mut comparison = Comparison { key: name, id, from, to, manifest, ..Comparison::default() };
         add_files(&mut comparison, &before, &after);
-        comparison
-    })
-    .await?;
-    Ok(comparison)
+        Ok(comparison)
+    };
+    app.derived.get(Work::Render, key, work).await
+}
+
+/// What is left of what one comparison may cost.
+struct Budget {
+    shown_lines: usize,
+    shown_bytes: usize,
+    compared_lines: usize,
+    deadline: Instant,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self {
+            shown_lines: MAX_SHOWN_LINES,
+            shown_bytes: MAX_SHOWN_BYTES,
+            compared_lines: MAX_COMPARED_LINES,
+            deadline: Instant::now() + PATIENCE,
+        }
+    }
+}
+
+/// Takes `wanted` away from what is left, or nothing when there is less.
+fn take(left: &mut usize, wanted: usize) -> bool {
+    let enough = left.checked_sub(wanted);
+    *left = enough.unwrap_or(*left);
+    enough.is_some()
 }
 
 fn field_changes(old: &Value, new: &Value) -> Vec<FieldChange> {
@@ -167,19 +217,24 @@ fn field_changes(old: &Value, new: &Value) -> Vec<FieldChange> {
 
 fn add_files(comparison: &mut Comparison, before: &Contents, after: &Contents) {
     let paths: BTreeSet<&str> = before.files.iter().chain(&after.files).map(|file| file.path.as_str()).collect();
-    let mut lines_left = MAX_LINES;
+    let mut budget = Budget::new();
     for path in paths {
-        let Some(change) = file_change(before.file(path), after.file(path), lines_left) else { continue };
-        let lines: usize = change.hunks.iter().map(|hunk| hunk.lines.len()).sum();
-        lines_left = lines_left.saturating_sub(lines);
-        comparison.truncated |= change.hunks.is_empty() && change.change != Change::Mode;
+        let Some(mut change) = file_change(before.file(path), after.file(path)) else { continue };
+        if comparison.files.len() == MAX_FILES {
+            comparison.truncated = true;
+            break;
+        }
+        if change.change != Change::Mode {
+            add_hunks(&mut change, before.file(path), after.file(path), &mut budget);
+            comparison.truncated |= change.hunks.is_empty();
+        }
         comparison.added_lines += change.added_lines;
         comparison.removed_lines += change.removed_lines;
         comparison.files.push(change);
     }
 }
 
-fn file_change(before: Option<&StoredFile>, after: Option<&StoredFile>, lines_left: usize) -> Option<FileChange> {
+fn file_change(before: Option<&StoredFile>, after: Option<&StoredFile>) -> Option<FileChange> {
     let change = match (before, after) {
         (None, _) => Change::Added,
         (_, None) => Change::Removed,
@@ -187,7 +242,7 @@ fn file_change(before: Option<&StoredFile>, after: Option<&StoredFile>, lines_le
         (Some(b), Some(a)) if b.executable != a.executable => Change::Mode,
         _ => return None,
     };
-    let mut result = FileChange {
+    Some(FileChange {
         path: before.or(after).map(|file| file.path.clone()).unwrap_or_default(),
         change,
         size_before: before.map(|file| file.size),
@@ -197,13 +252,7 @@ fn file_change(before: Option<&StoredFile>, after: Option<&StoredFile>, lines_le
         added_lines: 0,
         removed_lines: 0,
         hunks: Vec::new(),
-    };
-    if change != Change::Mode
-        && let (Some(old), Some(new)) = (whole_text(before), whole_text(after))
-    {
-        add_hunks(&mut result, old, new, lines_left);
-    }
-    Some(result)
+    })
 }
 
 /// The text of a file as far as it can be compared: whole or not at all; that of no file is empty.
@@ -214,36 +263,50 @@ fn whole_text(file: Option<&StoredFile>) -> Option<&str> {
     }
 }
 
-fn add_hunks(result: &mut FileChange, old: &str, new: &str, lines_left: usize) {
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).timeout(PATIENCE).diff_lines(old, new);
-    let mut hunks = Vec::new();
-    for group in diff.grouped_ops(CONTEXT) {
-        let mut lines = Vec::new();
-        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let sign = match change.tag() {
-                ChangeTag::Insert => '+',
-                ChangeTag::Delete => '-',
-                ChangeTag::Equal => ' ',
-            };
-            result.added_lines += usize::from(sign == '+');
-            result.removed_lines += usize::from(sign == '-');
-            lines.push(Line {
-                sign,
-                before: change.old_index().map(|i| i + 1),
-                after: change.new_index().map(|i| i + 1),
-                text: change.value().trim_end_matches(['\n', '\r']).to_owned(),
-            });
-        }
-        hunks.push(Hunk { lines });
+/// Compares two texts line by line, as far as the budget goes.
+fn add_hunks(result: &mut FileChange, before: Option<&StoredFile>, after: Option<&StoredFile>, budget: &mut Budget) {
+    let (Some(old), Some(new)) = (whole_text(before), whole_text(after)) else { return };
+    let count = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let lines = count(old) + count(new);
+    if !take(&mut budget.compared_lines, lines) {
+        return;
     }
-    if hunks.iter().map(|hunk| hunk.lines.len()).sum::<usize>() <= lines_left {
-        result.hunks = hunks;
+    let patience = PATIENCE_PER_FILE.max(PATIENCE_PER_LINE * u32::try_from(lines).unwrap_or(u32::MAX));
+    let deadline = budget.deadline.min(Instant::now() + patience);
+    let diff = TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_lines(old, new);
+    let groups = diff.grouped_ops(CONTEXT);
+    let changes = |group: &[DiffOp]| group.iter().flat_map(|op| diff.iter_changes(op)).collect::<Vec<_>>();
+    let (mut shown_lines, mut shown_bytes) = (0, 0);
+    for change in groups.iter().flat_map(|group| changes(group)) {
+        result.added_lines += usize::from(change.tag() == ChangeTag::Insert);
+        result.removed_lines += usize::from(change.tag() == ChangeTag::Delete);
+        shown_lines += 1;
+        shown_bytes += change.value().len();
+    }
+    if shown_lines > budget.shown_lines || !take(&mut budget.shown_bytes, shown_bytes) {
+        return;
+    }
+    budget.shown_lines -= shown_lines;
+    result.hunks = groups.iter().map(|group| Hunk { lines: changes(group).into_iter().map(line).collect() }).collect();
+}
+
+fn line(change: similar::Change<&str>) -> Line {
+    Line {
+        sign: match change.tag() {
+            ChangeTag::Insert => '+',
+            ChangeTag::Delete => '-',
+            ChangeTag::Equal => ' ',
+        },
+        before: change.old_index().map(|i| i + 1),
+        after: change.new_index().map(|i| i + 1),
+        text: change.value().trim_end_matches(['\n', '\r']).to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugins::contents::MAX_SHOWN;
 
     fn file(text: &str, executable: bool) -> StoredFile {
         let text = text.to_owned();
@@ -252,14 +315,20 @@ mod tests {
             size: text.len() as u64,
             executable,
             hash: text.clone(),
-            text: Some(text),
+            text: Some(text.into()),
         }
+    }
+
+    fn compared(before: Vec<StoredFile>, after: Vec<StoredFile>) -> Comparison {
+        let mut comparison = Comparison::default();
+        add_files(&mut comparison, &Contents { files: before }, &Contents { files: after });
+        comparison
     }
 
     #[test]
     fn lines_are_numbered_on_both_sides() {
-        let (old, new) = (file("a\nb\nc\n", false), file("a\nB\nc\nd\n", false));
-        let change = file_change(Some(&old), Some(&new), 100).expect("a change");
+        let comparison = compared(vec![file("a\nb\nc\n", false)], vec![file("a\nB\nc\nd\n", false)]);
+        let change = &comparison.files[0];
         let shown: Vec<String> = change.hunks[0]
             .lines
             .iter()
@@ -267,13 +336,44 @@ mod tests {
             .collect();
         assert_eq!(shown, [" 11a", "-20b", "+02B", " 33c", "+04d"]);
         assert_eq!((change.added_lines, change.removed_lines, change.change), (2, 1, Change::Modified));
+        assert!(!comparison.truncated);
     }
 
     #[test]
     fn the_executable_bit_alone_is_a_change() {
         let (old, new) = (file("a", false), file("a", true));
-        assert_eq!(file_change(Some(&old), Some(&new), 9).map(|c| c.change), Some(Change::Mode));
-        assert!(file_change(Some(&old), Some(&old), 9).is_none());
-        assert_eq!(file_change(None, Some(&old), 9).map(|c| c.change), Some(Change::Added));
+        assert_eq!(file_change(Some(&old), Some(&new)).map(|c| c.change), Some(Change::Mode));
+        assert!(file_change(Some(&old), Some(&old)).is_none());
+        assert_eq!(file_change(None, Some(&old)).map(|c| c.change), Some(Change::Added));
+    }
+
+    #[test]
+    fn a_comparison_has_one_budget() {
+        let files = |count: usize, text: &str| -> Vec<StoredFile> {
+            (0..count).map(|i| StoredFile { path: format!("{i:05}"), ..file(text, false) }).collect()
+        };
+        let many_files = compared(files(1, "a"), files(MAX_FILES + 1, "b"));
+        assert!(many_files.truncated && many_files.files.len() == MAX_FILES);
+        let many_lines = compared(vec![], files(3, &"a\n".repeat(MAX_SHOWN_LINES / 2 - 1)));
+        assert!(many_lines.truncated && !many_lines.files[1].hunks.is_empty() && many_lines.files[2].hunks.is_empty());
+        assert_eq!(many_lines.files[2].added_lines, MAX_SHOWN_LINES / 2 - 1);
+        let many_bytes = compared(vec![], files(3, &"a".repeat(MAX_SHOWN_BYTES / 2)));
+        assert!(many_bytes.truncated && !many_bytes.files[1].hunks.is_empty() && many_bytes.files[2].hunks.is_empty());
+        let much_to_compare = compared(vec![], files(3, &"a\n".repeat(MAX_COMPARED_LINES / 2 - 2)));
+        assert!(much_to_compare.files[1].added_lines > 0 && much_to_compare.files[2].added_lines == 0);
+    }
+
+    #[test]
+    fn comparing_any_texts_takes_time_in_proportion_to_their_length() {
+        crate::pathological_texts::check("comparison", MAX_SHOWN, |old, new| {
+            compared(vec![file(old, false)], vec![file(new, false)]);
+        });
+        crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, |old, new| {
+            let files = |text: &str| -> Vec<StoredFile> {
+                let part = &text[..text.floor_char_boundary(text.len() / 100)];
+                (0..100).map(|i| StoredFile { path: format!("{i:05}"), ..file(part, false) }).collect()
+            };
+            compared(files(old), files(new));
+        });
     }
 }

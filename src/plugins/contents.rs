@@ -1,18 +1,15 @@
-//! What is inside a stored package: its files, unpacked on the blocking pool and remembered for a while.
+//! What is inside a stored package: its files, with the beginnings of their texts.
 //!
 //! Packages are read by the reader that inspected them, so everything shown is what unpackers extract. The caps here
 //! bound memory and time.
 
 use std::{
     io::{self, Read},
-    sync::{Arc, LazyLock},
+    sync::Arc,
 };
 
 use anyhow::anyhow;
-use moka::future::Cache;
 use sha2::{Digest, Sha256};
-use tokio::{sync::Semaphore, task::spawn_blocking};
-use tokio_util::io::SyncIoBridge;
 
 use super::{
     model::PluginId,
@@ -20,26 +17,17 @@ use super::{
 };
 use crate::{
     codes,
+    derived::{Derived, Work},
     error::{Error, Result},
     package::{self, PackagedFile, Visitor},
     state::App,
-    storage::Received,
+    storage::{Received, Storage},
 };
 
 /// The most bytes of one file that are shown; the rest is for those who download the package.
 pub const MAX_SHOWN: usize = 256 * 1024;
-/// The most bytes of text kept of one package; files beyond it are read anew when asked for.
+/// The most bytes of text kept of one package; each file beyond it is remembered by itself.
 const MAX_KEPT: usize = 2 * 1024 * 1024;
-/// The most bytes of all remembered packages.
-const MAX_REMEMBERED: u64 = 24 * 1024 * 1024;
-
-/// By the hash of the package, so that nothing in it can ever be out of date.
-static REMEMBERED: LazyLock<Cache<String, Arc<Contents>>> = LazyLock::new(|| {
-    let weight = |_: &String, contents: &Arc<Contents>| u32::try_from(contents.weight()).unwrap_or(u32::MAX);
-    Cache::builder().max_capacity(MAX_REMEMBERED).weigher(weight).build()
-});
-/// Unpacking a large package takes a core for a second or two; two at a time leave the others alone.
-static PERMITS: Semaphore = Semaphore::const_new(2);
 
 /// The files of a package, by path.
 pub struct Contents {
@@ -59,7 +47,7 @@ pub struct StoredFile {
     /// SHA-256 of its bytes, in hex.
     pub hash: String,
     /// Its text, cut after [`MAX_SHOWN`] bytes; none when the package holds too much to keep.
-    pub text: Option<String>,
+    pub text: Option<Arc<str>>,
 }
 
 impl Contents {
@@ -67,9 +55,17 @@ impl Contents {
     pub fn file(&self, path: &str) -> Option<&StoredFile> {
         self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok().map(|i| &self.files[i])
     }
+}
 
+impl Derived for Contents {
     fn weight(&self) -> usize {
-        self.files.iter().map(|file| 200 + file.path.len() + file.text.as_ref().map_or(0, String::len)).sum()
+        self.files.iter().map(Derived::weight).sum()
+    }
+}
+
+impl Derived for StoredFile {
+    fn weight(&self) -> usize {
+        200 + self.path.len() + self.text.as_ref().map_or(0, |text| text.len())
     }
 }
 
@@ -88,54 +84,53 @@ pub async fn find_version(app: &App, id: &PluginId, version: &str) -> Result<Ver
 /// What is inside a version's package.
 ///
 /// # Errors
-/// 503 when the store has lost the package; 409 when it was accepted under older rules and unpackers may disagree about
-/// what is in it.
+/// 503 when the store has lost the package, or too many packages wait to be unpacked; 409 when it was accepted under
+/// older rules and unpackers may disagree about what is in it.
 pub async fn read(app: &App, version: &VersionFile) -> Result<Arc<Contents>> {
-    if let Some(contents) = REMEMBERED.get(&version.file_hash).await {
-        return Ok(contents);
-    }
-    let contents = Arc::new(unpack(app, version, None).await?);
-    REMEMBERED.insert(version.file_hash.clone(), contents.clone()).await;
-    Ok(contents)
+    let (storage, path) = (app.storage.clone(), version.file_path.clone());
+    let unpack = move || Ok(Contents { files: walk(open(&storage, &path)?, None)? });
+    app.derived.get(Work::Unpack, contents_key(&version.file_hash), unpack).await
 }
 
 /// One file with its text, wherever it stands in the package.
 ///
 /// # Errors
-/// 404 when the package holds no such file.
+/// 404 when the package holds no such file; those of [`read`].
 pub async fn read_file(app: &App, version: &VersionFile, path: &str) -> Result<StoredFile> {
+    let not_found = || Error::new(&codes::PACKAGED_FILE_NOT_FOUND);
     let contents = read(app, version).await?;
-    let file = contents.file(path).ok_or_else(|| Error::new(&codes::PACKAGED_FILE_NOT_FOUND))?;
+    let file = contents.file(path).ok_or_else(not_found)?;
     if file.text.is_some() {
         return Ok(file.clone());
     }
-    let contents = unpack(app, version, Some(path.to_owned())).await?;
-    contents.file(path).cloned().ok_or_else(|| Error::new(&codes::PACKAGED_FILE_NOT_FOUND))
+    let (storage, package, wanted) = (app.storage.clone(), version.file_path.clone(), path.to_owned());
+    let unpack = move || {
+        let files = walk(open(&storage, &package)?, Some(&wanted))?;
+        files.into_iter().find(|file| file.path == wanted).ok_or_else(not_found)
+    };
+    let key = format!("file {} {path}", version.file_hash);
+    Ok(StoredFile::clone(&*app.derived.get(Work::Unpack, key, unpack).await?))
 }
 
 /// What is inside a package that has only just arrived.
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn read_received(received: Received) -> Result<(Received, Contents)> {
-    let permit = PERMITS.acquire().await.map_err(|e| Error::Internal(e.into()))?;
-    let (received, files) = spawn_blocking(move || {
-        let files = received.open().and_then(|file| walk(io::BufReader::new(file), None));
-        (received, files)
-    })
-    .await?;
-    drop(permit);
-    Ok((received, Contents { files: files? }))
+pub async fn read_received(app: &App, received: &Received) -> Result<Arc<Contents>> {
+    // Open, it can be read even when its name is removed because the client has left.
+    let file = received.open()?;
+    let unpack = move || Ok(Contents { files: walk(io::BufReader::new(file), None)? });
+    app.derived.get(Work::Unpack, contents_key(&received.hash), unpack).await
 }
 
-async fn unpack(app: &App, version: &VersionFile, only: Option<String>) -> Result<Contents> {
-    let missing = || Error::Unavailable(anyhow!("the package {} is missing from the store", version.file_path));
-    let permit = PERMITS.acquire().await.map_err(|e| Error::Internal(e.into()))?;
-    let (package, _) = app.storage.open(&version.file_path, 0).await?.ok_or_else(missing)?;
-    let package = SyncIoBridge::new(package);
-    let files = spawn_blocking(move || walk(io::BufReader::new(package), only.as_deref())).await??;
-    drop(permit);
-    Ok(Contents { files })
+/// By the hash of the package, so that nothing in it can ever be out of date.
+fn contents_key(hash: &str) -> String {
+    format!("contents {hash}")
+}
+
+fn open(storage: &Storage, path: &str) -> Result<impl Read> {
+    let missing = || Error::Unavailable(anyhow!("the package {path} is missing from the store"));
+    Ok(io::BufReader::new(storage.open_blocking(path)?.ok_or_else(missing)?))
 }
 
 /// Reads a package from front to back; keeps the text of all files as far as it goes, or of one.
@@ -194,7 +189,7 @@ impl Collector<'_> {
         let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let is_whole = start.len() as u64 == size || start.len() == MAX_SHOWN;
         self.kept += start.len();
-        self.files.push(StoredFile { path, size, executable, hash, text: is_whole.then(|| text(start)) });
+        self.files.push(StoredFile { path, size, executable, hash, text: is_whole.then(|| text(start).into()) });
     }
 }
 

@@ -1,5 +1,7 @@
 //! Browsing the files of a version, so that people can read what they are about to run.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -78,7 +80,8 @@ pub struct FileText {
     about: FileItem,
     /// Whether the text was cut: only the first 256 KiB are shown.
     truncated: bool,
-    text: String,
+    #[schema(value_type = String)]
+    text: Arc<str>,
 }
 
 /// Shows one file of a version.

@@ -138,7 +138,7 @@ pub struct VersionItem {
 }
 
 /// One script of a version.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct ScriptItem {
     pub name: String,
     /// Path below `scripts/`.

@@ -130,6 +130,14 @@ impl Disk {
         }
     }
 
+    pub(super) fn open_blocking(&self, name: &str) -> io::Result<Option<fs::File>> {
+        match fs::File::open(self.root.join(name)) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
         self.small.invalidate(name);
         match tokio::fs::remove_file(self.root.join(name)).await {

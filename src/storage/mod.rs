@@ -22,9 +22,10 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncSeekExt},
+    runtime::Handle,
     task::spawn_blocking,
 };
-use tokio_util::io::ReaderStream;
+use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use self::{disk::Disk, s3::S3};
 use crate::{
@@ -188,6 +189,21 @@ impl Storage {
                 Ok(Some((Box::pin(file), size)))
             }
             Place::S3(bucket) => bucket.read(path, start).await,
+        }
+    }
+
+    /// Opens a kept package to be read on a thread that may block; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or the bucket does not answer.
+    pub fn open_blocking(&self, path: &str) -> Result<Option<Box<dyn io::Read + Send>>> {
+        match &self.place {
+            Place::Disk(disk) => Ok(disk.open_blocking(path)?.map(|file| Box::new(file) as _)),
+            Place::S3(bucket) => {
+                let runtime = Handle::current();
+                let found = runtime.block_on(bucket.read(path, 0))?;
+                Ok(found.map(|(reader, _)| Box::new(SyncIoBridge::new_with_handle(reader, runtime)) as _))
+            }
         }
     }
 

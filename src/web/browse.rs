@@ -27,6 +27,9 @@ const MAX_VALUE: usize = 255;
 /// Tags offered as filters.
 const TAGS: usize = 18;
 
+/// What a list can be asked for.
+const PARAMETERS: [&str; 9] = ["q", "tag", "author", "rating", "runs_on", "status", "sort", "order", "page"];
+
 /// What the address asks for. What makes no sense is passed over: a page is for people.
 pub(super) struct Asked {
     pairs: Vec<(String, String)>,
@@ -34,8 +37,8 @@ pub(super) struct Asked {
 
 impl FromParams for Asked {
     fn from_params(params: &mut Params) -> Self {
-        const KNOWN: [&str; 9] = ["q", "tag", "author", "rating", "runs_on", "status", "sort", "order", "page"];
-        let pairs = KNOWN.iter().flat_map(|name| params.all(name).into_iter().map(|value| ((*name).to_owned(), value)));
+        let pairs =
+            PARAMETERS.iter().flat_map(|name| params.all(name).into_iter().map(|value| ((*name).to_owned(), value)));
         Self { pairs: pairs.filter(|(_, value)| value.chars().count() <= MAX_VALUE).take(30).collect() }
     }
 }
@@ -141,7 +144,7 @@ pub(super) async fn browse(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor.look, asked)).await
+    visitor.show_shared(&app, &headers, &PARAMETERS, |visitor| make(&app, visitor.look, asked)).await
 }
 
 async fn make(app: &App, page: Look, asked: Asked) -> Result<Browse> {
@@ -181,7 +184,7 @@ struct Tags {
 /// Shows all tags.
 pub(super) async fn tags(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
     let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: app.catalogue.tags() });
-    visitor.show_shared(&app, &headers, make).await
+    visitor.show_shared(&app, &headers, &[], make).await
 }
 
 #[cfg(test)]

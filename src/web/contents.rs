@@ -7,23 +7,25 @@ use axum::{extract::State, response::Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    highlight,
     look::Look,
-    markdown,
     plugin::{self, Header},
     redirect,
+    rendered::{self, FileText, Fragment},
     visitor::Visitor,
 };
 use crate::{
     codes,
     error::{OrRefuse, Result},
     extract::{FromParams, Params, Path, Query},
-    plugins::{self, Change, Comparison, FileChange, PluginDetail, PluginId, StoredFile},
-    state::AppState,
+    plugins::{self, Comparison, PluginDetail, PluginId, StoredFile},
+    state::{App, AppState},
 };
 
 /// What a path may not hold in an address.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
+
+/// The most files, or versions, listed on a page.
+pub(super) const MAX_LISTED: usize = 1_000;
 
 /// The address of a file's page.
 pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
@@ -48,9 +50,7 @@ struct Shown {
     size: u64,
     executable: bool,
     hash: String,
-    code: String,
-    /// A Markdown file as HTML.
-    rendered: Option<Arc<str>>,
+    text: Arc<FileText>,
     is_cut: bool,
 }
 
@@ -105,7 +105,7 @@ async fn show(
         files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
     };
     let shown = match path.or_else(first) {
-        Some(path) => Some(shown(plugins::read_file(&app, &stored, &path).await?)),
+        Some(path) => Some(shown(&app, plugins::read_file(&app, &stored, &path).await?).await?),
         None => None,
     };
     let page = Files {
@@ -120,18 +120,11 @@ async fn show(
     page.page.show(&page)
 }
 
-fn shown(file: StoredFile) -> Shown {
-    let text = file.text.unwrap_or_default();
-    let is_markdown = file.path.to_ascii_lowercase().ends_with(".md");
-    Shown {
-        is_cut: (text.len() as u64) < file.size,
-        code: highlight::lines(&file.path, &text, "L"),
-        rendered: is_markdown.then(|| markdown::html(&text)),
-        path: file.path,
-        size: file.size,
-        executable: file.executable,
-        hash: file.hash,
-    }
+async fn shown(app: &App, file: StoredFile) -> Result<Shown> {
+    let text = rendered::file(app, &file).await?;
+    let length = file.text.map_or(0, |text| text.len() as u64);
+    let StoredFile { path, size, executable, hash, .. } = file;
+    Ok(Shown { path, size, executable, hash, text, is_cut: length < size })
 }
 
 /// Two versions chosen in a form.
@@ -170,45 +163,8 @@ struct Compare {
     page: Look,
     header: Header,
     plugin: Arc<PluginDetail>,
-    comparison: Comparison,
-}
-
-impl Compare {
-    /// Where the two versions hold different files, told in a word.
-    fn word(&self, change: &FileChange) -> &str {
-        match change.change {
-            Change::Added => self.page.t("新增", "added"),
-            Change::Removed => self.page.t("删除", "removed"),
-            Change::Modified => self.page.t("修改", "modified"),
-            Change::Mode => self.page.t("权限", "mode"),
-        }
-    }
-
-    /// Whether a file can be executed now and could not before, which deserves a look.
-    fn became_executable(&self, change: &FileChange) -> bool {
-        change.executable_after == Some(true) && change.executable_before == Some(false)
-    }
-
-    fn lost_executable(&self, change: &FileChange) -> bool {
-        change.executable_after == Some(false) && change.executable_before == Some(true)
-    }
-
-    /// A value of `info.json` for people.
-    fn value(&self, value: &serde_json::Value) -> String {
-        match value {
-            serde_json::Value::Null => "—".to_owned(),
-            serde_json::Value::String(text) => text.clone(),
-            value => serde_json::to_string_pretty(value).unwrap_or_default(),
-        }
-    }
-
-    fn sign(&self, sign: &char) -> &'static str {
-        match sign {
-            '+' => "add",
-            '-' => "del",
-            _ => "same",
-        }
-    }
+    comparison: Arc<Comparison>,
+    differences: Arc<Fragment>,
 }
 
 /// Compares two versions.
@@ -220,6 +176,8 @@ pub(super) async fn compare(
     let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
     let comparison = plugins::compare(&app, &id, from, to).await?;
     let plugin = plugin::find(&app, &id).await?;
-    let page = Compare { header: plugin::header(&plugin, "compare", &visitor), page: visitor.look, plugin, comparison };
+    let differences = rendered::comparison(&app, visitor.look.lang, comparison.clone()).await?;
+    let header = plugin::header(&plugin, "compare", &visitor);
+    let page = Compare { header, page: visitor.look, plugin, comparison, differences };
     page.page.show(&page)
 }

@@ -33,8 +33,8 @@ struct Guide {
 
 /// Shows the guide.
 pub(super) async fn guide(visitor: Visitor) -> Result<Response> {
-    let manifest = super::highlight::lines("info.json", FILES[0].2, "i");
-    let script = super::highlight::lines("hello.sh", FILES[2].2, "h");
+    let manifest = super::highlight::lines("info.json", FILES[0].2, "i", usize::MAX).html;
+    let script = super::highlight::lines("hello.sh", FILES[2].2, "h", usize::MAX).html;
     let page = Guide { page: visitor.look, manifest, script };
     page.page.show(&page)
 }

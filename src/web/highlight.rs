@@ -1,9 +1,14 @@
 //! Colours source text: enough to read a script, for the languages scripts are written in.
 //!
 //! A scanner, not a parser: it knows comments, strings, variables, numbers and keywords. What it gets
-//! wrong is coloured oddly; it never changes or hides a character.
+//! wrong is coloured oddly; it never changes or hides a character. It looks at each character a bounded number
+//! of times.
 
 use super::marks::escape;
+
+/// The longest `${…}` that is recognised: a search to the end of the text for each would take time with the
+/// square of its length.
+const MAX_EXPANSION: usize = 128;
 
 struct Language {
     comment: &'static str,
@@ -63,9 +68,26 @@ fn language(path: &str, text: &str) -> Option<&'static Language> {
     }
 }
 
-/// The text as HTML, each line in an element of its own that a link can point to.
-pub(super) fn lines(path: &str, text: &str, anchor: &str) -> String {
-    let mut html = String::with_capacity(text.len() * 2);
+/// A text as HTML.
+#[derive(Debug)]
+pub(super) struct Code {
+    /// Inside a `<pre>`.
+    pub html: String,
+    /// Whether it stands there without colours and lines because it would have taken too many bytes.
+    pub is_plain: bool,
+}
+
+/// The text as HTML, each line in an element of its own that a link can point to. When that takes more than `most`
+/// bytes it is plain, which takes at most six times its length.
+pub(super) fn lines(path: &str, text: &str, anchor: &str, most: usize) -> Code {
+    match coloured(path, text, anchor, most) {
+        Some(html) => Code { html, is_plain: false },
+        None => Code { html: escape(text), is_plain: true },
+    }
+}
+
+fn coloured(path: &str, text: &str, anchor: &str, most: usize) -> Option<String> {
+    let mut html = String::with_capacity((text.len() * 2).min(most));
     let tokens = match language(path, text) {
         Some(language) => scan(text, language),
         None => vec![("", text)],
@@ -80,6 +102,9 @@ pub(super) fn lines(path: &str, text: &str, anchor: &str) -> String {
     for (i, (class, token)) in tokens.into_iter().enumerate() {
         let token = if i == last && text_ends_with_break { token.strip_suffix('\n').unwrap_or(token) } else { token };
         for (i, part) in token.split('\n').enumerate() {
+            if html.len() > most {
+                return None;
+            }
             if i > 0 {
                 number += 1;
                 html.push_str("\n</span>");
@@ -94,7 +119,7 @@ pub(super) fn lines(path: &str, text: &str, anchor: &str) -> String {
         }
     }
     html.push_str("\n</span>");
-    html
+    (html.len() <= most).then_some(html)
 }
 
 /// Cuts the text into tokens with the class of each; together they are the text.
@@ -204,7 +229,10 @@ fn string(rest: &str, quote: char) -> usize {
 
 fn variable(rest: &str) -> Option<usize> {
     match rest[1..].chars().next()? {
-        '{' => rest.find(['}', '\n']).map(|end| end + usize::from(rest[end..].starts_with('}'))),
+        '{' => {
+            let end = rest.bytes().take(MAX_EXPANSION).position(|byte| matches!(byte, b'}' | b'\n'))?;
+            Some(end + usize::from(rest[end..].starts_with('}')))
+        }
         c if c.is_alphabetic() || c == '_' => Some(1 + word(&rest[1..])),
         c if c.is_ascii_digit() || "@*#?!$-".contains(c) => Some(2),
         _ => None,
@@ -214,6 +242,10 @@ fn variable(rest: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lines(path: &str, text: &str, anchor: &str) -> String {
+        super::lines(path, text, anchor, usize::MAX).html
+    }
 
     #[test]
     fn a_script_is_coloured() {
@@ -270,6 +302,23 @@ mod tests {
                 let plain = plain.replace("&#39;", "'").replace("&amp;", "&");
                 assert_eq!(plain.trim_end_matches('\n'), text.replace("\r\n", "\n").trim_end_matches('\n'), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn what_would_take_too_many_bytes_stays_plain() {
+        let text = "''\n".repeat(100);
+        let code = super::lines("a.sh", &text, "L", 1000);
+        assert!(code.is_plain && code.html == escape(&text));
+        assert!(!super::lines("a.sh", &text, "L", 100_000).is_plain);
+    }
+
+    #[test]
+    fn colouring_any_text_takes_time_in_proportion_to_its_length() {
+        for path in ["a.sh", "a.py", "a.js", "a.json", "a.txt"] {
+            crate::pathological_texts::check(path, 256 * 1024, |text, _| {
+                super::lines(path, text, "L", 2 * 1024 * 1024);
+            });
         }
     }
 }

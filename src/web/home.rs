@@ -36,7 +36,7 @@ struct Home {
 
 /// Shows the first page.
 pub(super) async fn home(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
-    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor.look)).await
+    visitor.show_shared(&app, &headers, &[], |visitor| make(&app, visitor.look)).await
 }
 
 async fn make(app: &App, page: Look) -> Result<Home> {

@@ -69,6 +69,16 @@ impl Look {
         format!("{}?{query}{sign}page={page}", self.path)
     }
 
+    /// Forgets parameters of the query that mean nothing to this page.
+    pub fn keep_parameters(&mut self, known: &[&str]) {
+        let is_known = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            // An encoded name is left as it is.
+            name.contains(['%', '+']) && !known.is_empty() || known.contains(&name)
+        };
+        self.query = self.query.split('&').filter(is_known).collect::<Vec<_>>().join("&");
+    }
+
     /// The address of an asset, with its hash so that it can be kept for ever.
     pub fn asset(&self, name: &str) -> String {
         assets::address(name)
@@ -234,5 +244,17 @@ pub(super) mod tests {
     fn the_other_language_keeps_the_rest_of_the_address() {
         assert_eq!(look().other_lang(), "/plugins?q=a&lang=zh");
         assert_eq!(without("lang=en&q=a&done=x", &["lang=", "done="]), "q=a");
+    }
+
+    #[test]
+    fn parameters_that_mean_nothing_are_forgotten() {
+        let kept = |query: &str, known: &[&str]| {
+            let mut look = Look { query: query.into(), ..look() };
+            look.keep_parameters(known);
+            look.query
+        };
+        assert_eq!(kept("x=1&q=a&tag=b&tag=c&y&=", &["q", "tag"]), "q=a&tag=b&tag=c");
+        assert_eq!(kept("x=1&%71=a", &["q"]), "%71=a");
+        assert_eq!(kept("x=1&%71=a", &[]), "");
     }
 }

@@ -28,6 +28,7 @@ mod plugin;
 mod preview;
 mod publish;
 mod redirect;
+mod rendered;
 mod reviews;
 mod sign_in;
 mod site;

@@ -8,18 +8,18 @@ use tracing::warn;
 
 use super::{
     charts::{self, Bar, DayChart},
-    highlight,
+    contents::MAX_LISTED,
     look::Look,
-    markdown,
+    rendered::{self, PackageTexts},
     visitor::Visitor,
 };
 use crate::{
     accounts::CurrentUser,
     codes,
-    error::{OrRefuse, Result},
+    error::{Error, OrRefuse, Result},
     extract::Path,
     page::Page,
-    plugins::{self, Contents, PluginDetail, PluginId, PluginStats, ScriptItem, Status, VersionItem},
+    plugins::{self, PluginDetail, PluginId, PluginStats, Status, VersionItem},
     ratings::{self, Ratings},
     state::{App, AppState},
 };
@@ -30,21 +30,10 @@ const DAYS: u32 = 30;
 const REVIEWS: u32 = 3;
 /// Dependents that are named.
 const DEPENDENTS: i64 = 20;
-/// Longest script shown at once; the rest is a click away.
-const MAX_SCRIPT: usize = 24 * 1024;
+/// The most bytes of changelogs on the list of versions.
+const MAX_CHANGELOGS: usize = 256 * 1024;
 /// Versions of the chart by version.
 const VERSIONS: usize = 8;
-
-/// A script with its text.
-pub(super) struct Source {
-    pub name: String,
-    pub file: String,
-    pub description: String,
-    pub executable: bool,
-    /// HTML; empty when the text is not at hand.
-    pub code: String,
-    pub is_cut: bool,
-}
 
 /// What every page of a plugin shows at its top.
 pub(super) struct Header {
@@ -62,8 +51,7 @@ struct Overview {
     page: Look,
     header: Header,
     plugin: Arc<PluginDetail>,
-    readme: Option<Arc<str>>,
-    sources: Vec<Source>,
+    texts: Option<Arc<PackageTexts>>,
     dependents: Vec<(String, String)>,
     stats: PluginStats,
     chart: DayChart,
@@ -79,7 +67,7 @@ pub(super) async fn overview(
     Path(id): Path<PluginId>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    visitor.show_shared(&app, &headers, |visitor| make(&app, visitor, id)).await
+    visitor.show_shared(&app, &headers, &[], |visitor| make(&app, visitor, id)).await
 }
 
 async fn make(app: &App, visitor: Visitor, id: PluginId) -> Result<Overview> {
@@ -89,13 +77,12 @@ async fn make(app: &App, visitor: Visitor, id: PluginId) -> Result<Overview> {
         ratings::find(app, id.as_str(), Page { page: 1, limit: REVIEWS }),
         plugins::dependents(&app.db, id.as_str(), DEPENDENTS),
     )?;
-    let contents = current_contents(app, &id, &plugin).await;
+    let texts = current_texts(app, &id, &plugin).await?;
     let versions = plugin.versions.iter().map(|item| (item.version.clone(), i64::from(item.downloads)));
     Ok(Overview {
         header: header(&plugin, "overview", &visitor),
         page: visitor.look,
-        readme: contents.as_ref().and_then(|contents| readme(contents)),
-        sources: contents.as_ref().map(|contents| sources(&plugin.scripts, contents)).unwrap_or_default(),
+        texts,
         dependents,
         chart: charts::days(&stats.download_trend),
         by_version: charts::bars(versions.take(VERSIONS), false),
@@ -124,6 +111,8 @@ struct Versions {
     page: Look,
     header: Header,
     plugin: Arc<PluginDetail>,
+    /// How many of the versions are shown with their changelog.
+    changelogs: usize,
 }
 
 /// Shows all versions of a plugin.
@@ -135,16 +124,28 @@ pub(super) async fn versions(
 ) -> Result<Response> {
     let make = async |visitor: Visitor| {
         let plugin = find(&app, &id).await?;
-        Ok(Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin })
+        let changelogs = changelogs(&plugin);
+        Ok(Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin, changelogs })
     };
-    visitor.show_shared(&app, &headers, make).await
+    visitor.show_shared(&app, &headers, &[], make).await
 }
 
 impl Versions {
-    /// The version below another.
-    fn before(&self, version: &str) -> Option<&VersionItem> {
-        before(&self.plugin, version)
+    /// The version below the one at a place.
+    fn below(&self, place: &usize) -> Option<&VersionItem> {
+        self.plugin.versions.get(place + 1)
     }
+}
+
+/// How many of the newest versions are shown with what is new in them.
+fn changelogs(plugin: &PluginDetail) -> usize {
+    let mut left = MAX_CHANGELOGS;
+    let fits = |item: &&VersionItem| {
+        let enough = left.checked_sub(item.changelog.len());
+        left = enough.unwrap_or(0);
+        enough.is_some()
+    };
+    plugin.versions.iter().take_while(fits).count()
 }
 
 /// A plugin in full.
@@ -180,47 +181,20 @@ pub(super) fn distribution(ratings: &Ratings) -> Vec<Bar> {
     charts::bars((1_u8..=5).zip(ratings.distribution).rev().map(|(stars, n)| (stars.to_string(), n)), true)
 }
 
-/// What is in the current package. The page is worth showing without it, too.
-async fn current_contents(app: &App, id: &PluginId, plugin: &PluginDetail) -> Option<Arc<Contents>> {
-    let version = plugin.current_version.as_deref()?;
+/// What the current package shows of itself. The page is worth showing without it, too, unless it only has to wait.
+async fn current_texts(app: &App, id: &PluginId, plugin: &PluginDetail) -> Result<Option<Arc<PackageTexts>>> {
+    let Some(version) = plugin.current_version.as_deref() else { return Ok(None) };
     let read = async {
         let version = plugins::find_version(app, id, version).await?;
-        plugins::read_contents(app, &version).await
+        let contents = plugins::read_contents(app, &version).await?;
+        rendered::package(app, &version.file_hash, &plugin.scripts, contents).await
     };
     match read.await {
-        Ok(contents) => Some(contents),
+        Ok(texts) => Ok(Some(texts)),
+        Err(Error::Refused(refusal)) => Err(Error::Refused(refusal)),
         Err(e) => {
             warn!(plugin.id = id.as_str(), "cannot show what is inside: {e:?}");
-            None
+            Ok(None)
         }
     }
-}
-
-/// What the package says of itself, as HTML.
-pub(super) fn readme(contents: &Contents) -> Option<Arc<str>> {
-    let is_readme = |path: &str| path.eq_ignore_ascii_case("readme.md") || path.eq_ignore_ascii_case("readme");
-    let file = contents.files.iter().find(|file| is_readme(&file.path))?;
-    file.text.as_deref().filter(|text| !text.trim().is_empty()).map(markdown::html)
-}
-
-/// The scripts with their texts.
-pub(super) fn sources(scripts: &[ScriptItem], contents: &Contents) -> Vec<Source> {
-    let source = |(i, script): (usize, &ScriptItem)| {
-        let text = contents.file(&format!("scripts/{}", script.file)).and_then(|file| file.text.as_deref());
-        let text = text.unwrap_or_default();
-        let shown = &text[..text.floor_char_boundary(MAX_SCRIPT)];
-        Source {
-            name: script.name.clone(),
-            file: script.file.clone(),
-            description: script.description.clone(),
-            executable: script.executable,
-            code: if shown.is_empty() {
-                String::new()
-            } else {
-                highlight::lines(&script.file, shown, &format!("s{i}-"))
-            },
-            is_cut: shown.len() < text.len(),
-        }
-    };
-    scripts.iter().take(50).enumerate().map(source).collect()
 }

@@ -11,12 +11,13 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::{
     look::Look,
-    plugin::{self, Source},
+    rendered::{self, PackageTexts},
 };
 use crate::{
     error::Result,
     package::{Manifest, PackagedFile},
     plugins::{self, ScriptItem},
+    state::App,
     storage::Received,
 };
 
@@ -71,8 +72,7 @@ struct Preview<'a> {
     unpacked: u64,
     size: u64,
     hash: &'a str,
-    readme: Option<Arc<str>>,
-    sources: Vec<Source>,
+    texts: Arc<PackageTexts>,
     /// False when these very bytes are published already.
     is_new: bool,
 }
@@ -85,9 +85,9 @@ pub(super) struct Checked {
 }
 
 /// Shows how the page of a package will look; gives the package back to be kept.
-pub(super) async fn show(look: Look, checked: Checked) -> Result<(Response, Received)> {
+pub(super) async fn show(app: &App, look: Look, checked: Checked) -> Result<(Response, Received)> {
     let Checked { package, received, is_new } = checked;
-    let (received, contents) = plugins::read_received(received).await?;
+    let contents = plugins::read_received(app, &received).await?;
     let script = |script: &crate::package::Script| ScriptItem {
         name: script.name.clone(),
         file: script.file.clone(),
@@ -95,6 +95,7 @@ pub(super) async fn show(look: Look, checked: Checked) -> Result<(Response, Rece
         executable: script.executable,
     };
     let scripts: Vec<ScriptItem> = package.manifest.scripts.iter().map(script).collect();
+    let texts = rendered::package(app, &received.hash, &scripts, contents).await?;
     let page = Preview {
         page: look,
         manifest: &package.manifest,
@@ -102,8 +103,7 @@ pub(super) async fn show(look: Look, checked: Checked) -> Result<(Response, Rece
         unpacked: package.unpacked_size,
         size: received.size,
         hash: &received.hash,
-        readme: plugin::readme(&contents),
-        sources: plugin::sources(&scripts, &contents),
+        texts,
         is_new,
     };
     let response = page.page.show(&page)?;

@@ -52,7 +52,7 @@ pub(super) async fn check(
 ) -> Result<Response> {
     match receive_and_check(&app, &session.user, request).await {
         Ok(checked) => {
-            let (response, received) = preview::show(look, checked).await?;
+            let (response, received) = preview::show(&app, look, checked).await?;
             drafts.keep(session.user.id, received);
             Ok(response)
         }

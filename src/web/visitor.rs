@@ -63,11 +63,13 @@ impl Visitor {
     }
 
     /// Shows a page that looks the same to everybody who is not signed in: made once, until the
-    /// catalogue changes or times such as "2 minutes ago" are out of date.
+    /// catalogue changes or times such as "2 minutes ago" are out of date. It depends on no other parameters
+    /// of the query than those named.
     pub async fn show_shared<P, F>(
-        self,
+        mut self,
         app: &App,
         headers: &HeaderMap,
+        parameters: &[&str],
         make: impl FnOnce(Self) -> F + Send,
     ) -> Result<Response>
     where
@@ -75,6 +77,7 @@ impl Visitor {
         F: Future<Output = Result<P>> + Send,
     {
         let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
+        self.look.keep_parameters(parameters);
         let Look { lang, ref base, ref path, ref query, .. } = self.look;
         if self.session.is_some() || self.look.notice.is_some() {
             let frame = PageHeaders { lang, cookie: None };
