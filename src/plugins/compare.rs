@@ -370,8 +370,11 @@ mod tests {
         });
         crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, |old, new| {
             let files = |text: &str| -> Vec<StoredFile> {
-                let part = &text[..text.floor_char_boundary(text.len() / 100)];
-                (0..100).map(|i| StoredFile { path: format!("{i:05}"), ..file(part, false) }).collect()
+                let part = |i: usize| {
+                    let [from, to] = [i, i + 1].map(|i| text.floor_char_boundary(text.len() * i / 100));
+                    StoredFile { path: format!("{i:05}"), ..file(&text[from..to], false) }
+                };
+                (0..100).map(part).collect()
             };
             compared(files(old), files(new));
         });

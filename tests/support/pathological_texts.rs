@@ -204,19 +204,16 @@ pub(crate) fn texts() -> Vec<Text> {
 /// CPU time this thread has taken so far.
 pub(crate) fn cpu() -> Duration {
     // The kernel brings the figure up to date when the thread pauses.
-    thread::sleep(Duration::from_micros(20));
+    thread::sleep(Duration::from_micros(100));
     let figures = fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts");
     Duration::from_nanos(figures.split(' ').next().and_then(|figure| figure.parse().ok()).expect("nanoseconds"))
 }
 
-/// CPU time of some work, at best.
-pub(crate) fn cost(work: impl Fn()) -> Duration {
-    let once = || {
-        let before = cpu();
-        work();
-        cpu() - before
-    };
-    once().min(once())
+/// CPU time of some work.
+pub(crate) fn cost(work: impl FnOnce()) -> Duration {
+    let before = cpu();
+    work();
+    cpu() - before
 }
 
 /// The factor by which this build is slower than one that is optimised, at most.
@@ -233,25 +230,30 @@ pub(crate) fn check(what: &str, full: usize, work: impl Fn(&str, &str)) {
         let (text, other) = (texts[i].of(length), texts[(i + 1) % texts.len()].of(length));
         cost(|| work(&text, &other))
     };
-    let grows = |i: usize, length: usize| {
+    // The cost at twice the length, and whether it is in proportion.
+    let growth = |i: usize, length: usize| {
+        let mut wrong = String::new();
         // Whoever shares the machine can only make it look worse.
-        let mut costs = (Duration::MAX, Duration::MAX);
         for _ in 0..5 {
-            costs = (costs.0.min(cost_at(i, length)), costs.1.min(cost_at(i, 2 * length)));
-            if costs.1 <= costs.0 * 5 / 2 + noise {
-                return None;
+            let (once, twice) = (cost_at(i, length), cost_at(i, 2 * length));
+            if twice <= once * 5 / 2 + noise {
+                return (twice, None);
             }
+            wrong = format!("{what}: {}, {length} bytes {once:?}, twice as many {twice:?}", texts[i].name);
         }
-        Some(format!("{what}: {}, {length} bytes {:?}, twice as many {:?}", texts[i].name, costs.0, costs.1))
+        (cost_at(i, 2 * length), Some(wrong))
     };
-    let short = full / 16;
-    let mut wrong: Vec<String> = (0..texts.len()).filter_map(|i| grows(i, short)).collect();
-    let mut costs: Vec<(Duration, usize)> = (0..texts.len()).map(|i| (cost_at(i, 2 * short), i)).collect();
+    let (mut costs, mut wrong) = (Vec::new(), Vec::new());
+    for i in 0..texts.len() {
+        let (cost, too_much) = growth(i, full / 32);
+        costs.push((cost, i));
+        wrong.extend(too_much);
+    }
     costs.sort_unstable();
-    for (_, i) in costs.into_iter().rev().take(20) {
-        wrong.extend(grows(i, full / 2));
-        let cost = cost_at(i, full);
+    for (_, i) in costs.into_iter().rev().take(10) {
+        let (cost, too_much) = growth(i, full / 2);
         println!("| {what} | {} | {full} bytes | {:.1} ms |", texts[i].name, cost.as_secs_f64() * 1000.0);
+        wrong.extend(too_much);
         if cost > MOST * SLOWNESS {
             wrong.push(format!("{what}: {}, {full} bytes {cost:?}", texts[i].name));
         }
