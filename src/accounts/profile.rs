@@ -11,7 +11,7 @@ use super::{
     user::SessionUser,
 };
 use crate::{
-    audit, codes,
+    audit, codes, database,
     envelope::Success,
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields},
@@ -164,7 +164,7 @@ pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
     let hash = app.passwords.hash(change.new_password).await?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = database::begin(&app.db).await?;
     queries::change_password(&mut *tx, user.id, &hash, by.session).await?;
     if change.revoke_tokens && queries::delete_api_tokens(&mut *tx, user.id).await? > 0 {
         audit::record(&mut tx, &user.username, "token.revoke_all", &format!("user:{}", user.id), None).await?;

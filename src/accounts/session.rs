@@ -100,7 +100,7 @@ pub async fn sign_in(app: &App, client: Client, login: Login) -> Result<BrowserS
 
 /// The account of this name and password, within the limits of guessing.
 async fn check(app: &App, client: Client, login: Login) -> Result<(User, Attempt)> {
-    let found = app.health.database.read(async { Ok(queries::find_login(&app.db, &login.username).await?) }).await?;
+    let found = app.health.database.read(queries::find_login(&app.db, &login.username)).await?;
     let attempt = Attempt::begin(app, client, &login.username, found.as_ref()).await?;
     let permit = app.passwords.wait().await?;
     // Of many sent at once, those still waiting when the budget ends are not tried any more.

@@ -50,7 +50,7 @@ pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> 
     let missing: Vec<String> =
         listed.iter().filter(|listed| !items.contains_key(&*listed.id)).map(|listed| listed.id.to_string()).collect();
     if !missing.is_empty() {
-        match app.health.database.read(async { Ok(queries::items(&app.db, &missing).await?) }).await {
+        match app.health.database.read(queries::items(&app.db, &missing)).await {
             Ok(fresh) => items.extend(keep(app, listed, fresh)),
             // The catalogue in memory says what is listed now; what an item said last may be out of date.
             Err(Error::Unavailable(cause)) => {

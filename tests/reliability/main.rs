@@ -21,7 +21,6 @@ mod known;
 mod memory;
 #[path = "../support/package_builder.rs"]
 mod package_builder;
-#[expect(dead_code, reason = "the cancellation suite uses the rest")]
 mod process;
 mod proxy;
 mod publishing;

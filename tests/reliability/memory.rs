@@ -191,7 +191,7 @@ async fn cost<T>(server: &Server, ada: &Client, name: &str, idle: u64, attack: i
     // The clients before are gone, and the allocator has had a moment to give back what they cost.
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline
-        && (server.descriptors() > CLIENTS / 2 + 20 || server.memory("VmRSS") > idle + MOST_MEMORY / 8)
+        && (server.descriptors() > CLIENTS as u64 / 2 + 20 || server.memory("VmRSS") > idle + MOST_MEMORY / 8)
     {
         sleep(Duration::from_millis(200)).await;
     }
