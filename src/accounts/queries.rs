@@ -186,8 +186,8 @@ pub async fn set_role(db: impl PgExecutor<'_>, id: i64, role: &str) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-/// Enables or disables an account; false when there is no such user. Either way its sessions and API tokens end, so that
-/// enabling it revives nothing of what it was disabled for, nor what was begun in the same moment.
+/// Enables or disables an account; false when there is no such user. Disabled, it is refused whatever it is signed in by;
+/// enabled again, none of that works any more, nor what was begun in the moment it was disabled.
 ///
 /// # Errors
 /// When the database is away.
@@ -196,8 +196,8 @@ pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Re
         r#"with changed as (
                update users set is_active = $2, updated_at = now() where id = $1 and is_active <> $2 returning id),
            ended as (
-               update sessions set ended_at = now() where user_id = (select id from changed) and ended_at is null),
-           revoked as (delete from api_tokens where user_id = (select id from changed))
+               update sessions set ended_at = now() where $2 and user_id = (select id from changed) and ended_at is null),
+           revoked as (delete from api_tokens where $2 and user_id = (select id from changed))
            select exists (select from users where id = $1) as "is_known!""#,
         id,
         is_active

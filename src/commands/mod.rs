@@ -10,7 +10,7 @@ mod store;
 
 pub use start::{connect, open_app};
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Args)]
 struct Settings {
     /// File with settings; ./config.toml is read when it is there
-    #[arg(long, global = true, env = "MARKETPLACE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "MARKETPLACE_CONFIG", value_name = "FILE", value_parser = path)]
     config: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, global = true)]
@@ -45,6 +45,11 @@ struct Settings {
     /// Sets any setting, e.g. --set limits.enabled=false
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
+}
+
+/// A path that may be empty, as clap's own may not.
+fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
