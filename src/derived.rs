@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::anyhow;
 use axum::http::header::RETRY_AFTER;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::spawn_blocking,
@@ -38,6 +38,8 @@ pub trait Derived: Send + Sync + 'static {
 /// Kinds of work, each with permits and a queue of its own, so that texts are shown while packages are unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
+    /// Inspecting a package that is published.
+    Inspect,
     /// Reading a whole package: up to a second or two.
     Unpack,
     /// Rendering and comparing texts: a fraction of a second.
@@ -56,6 +58,7 @@ pub struct DerivedData(Arc<Inner>);
 struct Inner {
     remembered: Cache<Key, (Value, u32)>,
     running: Mutex<HashMap<Key, (Work, Waiters)>>,
+    inspecting: Arc<Semaphore>,
     unpacking: Arc<Semaphore>,
     rendering: Arc<Semaphore>,
 }
@@ -63,17 +66,23 @@ struct Inner {
 impl Default for DerivedData {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::new((cores / 2).max(1))
+        Self::new(cores, (cores / 2).max(1))
     }
 }
 
 impl DerivedData {
-    /// Does at most so many pieces of each kind of work at a time.
-    fn new(at_once: usize) -> Self {
+    /// Inspects at most so many packages at a time, and does so many pieces of each other kind of work.
+    fn new(inspecting: usize, at_once: usize) -> Self {
         let weigh = |key: &Key, (_, weight): &(Value, u32)| (key.1.len() as u32 + 128).saturating_add(*weight);
         Self(Arc::new(Inner {
-            remembered: Cache::builder().max_capacity(MAX_REMEMBERED).weigher(weigh).build(),
+            // The default policy would not keep a large result in place of small ones that are in demand.
+            remembered: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             running: Mutex::default(),
+            inspecting: Arc::new(Semaphore::new(inspecting)),
             unpacking: Arc::new(Semaphore::new(at_once)),
             rendering: Arc::new(Semaphore::new(at_once)),
         }))
@@ -169,13 +178,9 @@ impl DerivedData {
 
     /// The right to begin; none when everybody who asked has left meanwhile.
     async fn permit(&self, work: Work, key: &Key, waiters: &Waiters) -> Option<OwnedSemaphorePermit> {
-        let permits = match work {
-            Work::Unpack => &self.0.unpacking,
-            Work::Render => &self.0.rendering,
-        };
         loop {
             let permit = tokio::select! {
-                permit = permits.clone().acquire_owned() => permit.ok(),
+                permit = self.permits(work).acquire_owned() => permit.ok(),
                 () = waiters.closed() => None,
             };
             // Nobody can join between this look and the removal: both are done under the lock.
@@ -190,7 +195,28 @@ impl DerivedData {
         }
     }
 
-    /// Pieces of work that wait or run.
+    /// Does work for one request, which is neither shared nor remembered.
+    ///
+    /// # Errors
+    /// Only when the task cannot run.
+    pub async fn once<T: Send + 'static>(&self, work: Work, act: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let permit = self.permits(work).acquire_owned().await.map_err(|e| Error::Internal(e.into()))?;
+        Ok(spawn_blocking(move || {
+            let _permit = permit;
+            act()
+        })
+        .await?)
+    }
+
+    fn permits(&self, work: Work) -> Arc<Semaphore> {
+        match work {
+            Work::Inspect => self.0.inspecting.clone(),
+            Work::Unpack => self.0.unpacking.clone(),
+            Work::Render => self.0.rendering.clone(),
+        }
+    }
+
+    /// Pieces of shared work that wait or run.
     pub fn queue_length(&self) -> usize {
         self.running().len()
     }
@@ -246,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_who_ask_at_once_are_answered_by_one_piece_of_work() {
-        let (data, begun) = (DerivedData::new(1), Arc::new(AtomicUsize::new(0)));
+        let (data, begun) = (DerivedData::new(1, 1), Arc::new(AtomicUsize::new(0)));
         let asked = (0..20).map(|_| {
             let (data, begun) = (data.clone(), begun.clone());
             tokio::spawn(async move {
@@ -268,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_goes_on_with_its_permit_when_who_asked_leaves_and_is_not_begun_when_they_left_before() {
-        let (data, begun) = (DerivedData::new(1), Arc::new(AtomicUsize::new(0)));
+        let (data, begun) = (DerivedData::new(1, 1), Arc::new(AtomicUsize::new(0)));
         let (go, work) = held(&begun);
         let first = tokio::spawn({
             let data = data.clone();
@@ -298,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_each_kind_of_work_has_its_own() {
-        let (data, begun) = (DerivedData::new(1), Arc::new(AtomicUsize::new(0)));
+        let (data, begun) = (DerivedData::new(1, 1), Arc::new(AtomicUsize::new(0)));
         let mut held_back = Vec::new();
         for i in 0..MAX_QUEUE {
             let (go, work) = held(&begun);
@@ -317,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn failures_and_panics_are_answered_and_not_remembered() {
-        let data = DerivedData::new(1);
+        let data = DerivedData::new(1, 1);
         let failed = data.get::<Text>(Work::Render, "a".into(), || Err(Error::new(&codes::NOT_FOUND))).await;
         assert_eq!(failed.map(drop).expect_err("it fails").refusal().status.as_u16(), 404);
         let panicked = data.get::<Text>(Work::Render, "a".into(), || panic!("a bug")).await;

@@ -14,7 +14,6 @@ use futures_util::FutureExt;
 use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
-use tokio::task::spawn_blocking;
 use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
@@ -27,6 +26,7 @@ use crate::{
     accounts::{CurrentUser, Scope},
     codes,
     database::{self, Transaction},
+    derived::Work,
     envelope::Success,
     error::{Error, Fault, OrRefuse, Refusal, Result},
     failpoint,
@@ -143,7 +143,7 @@ pub async fn receive_file(app: &App, part: &mut Part<'_>) -> Result<Received> {
 /// Everything that can be wrong with the package, its owner or its version.
 pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
     failpoint::reach("received");
-    let (received, package) = inspect(received).await?;
+    let (received, package) = inspect(app, received).await?;
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
     let mut tx = database::begin(&app.db).await?;
@@ -244,12 +244,12 @@ pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: 
 ///
 /// # Errors
 /// 400 naming every fault of the package.
-pub async fn inspect(received: Received) -> Result<(Received, Package)> {
-    let (received, inspected) = spawn_blocking(move || {
+pub async fn inspect(app: &App, received: Received) -> Result<(Received, Package)> {
+    let inspect = move || {
         let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
         (received, inspected)
-    })
-    .await?;
+    };
+    let (received, inspected) = app.derived.once(Work::Inspect, inspect).await?;
     Ok((received, inspected?.map_err(refuse)?))
 }
 

@@ -18,6 +18,9 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// The most words and pairs of characters that are looked for.
+const MAX_NEEDLES: usize = 64;
+
 fn is_cjk(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
@@ -32,6 +35,8 @@ fn needles(words: &str) -> Vec<Vec<char>> {
         }
         needles.push(chars);
     }
+    // A search may be longer than anything that is marked.
+    needles.truncate(MAX_NEEDLES);
     needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
     needles
 }

@@ -63,7 +63,7 @@ pub(super) async fn check(
 
 async fn receive_and_check(app: &App, user: &CurrentUser, request: Request) -> Result<Checked> {
     let received = receive(app, request).await?;
-    let (received, package) = plugins::inspect(received).await?;
+    let (received, package) = plugins::inspect(app, received).await?;
     let is_new = plugins::rehearse(app, user, &package.manifest, &received.hash).await?;
     Ok(Checked { package, received, is_new })
 }
