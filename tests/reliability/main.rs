@@ -13,6 +13,7 @@ mod counts;
 #[expect(dead_code, reason = "the suite of outages uses all of it")]
 mod disk;
 mod ending;
+mod expensive;
 mod full_disk;
 mod hostile;
 #[path = "../support/hostile_cases.rs"]
@@ -21,6 +22,9 @@ mod known;
 mod memory;
 #[path = "../support/package_builder.rs"]
 mod package_builder;
+#[path = "../support/pathological_texts.rs"]
+#[expect(dead_code, reason = "the tests of the library use all of it")]
+mod pathological_texts;
 mod process;
 mod proxy;
 mod publishing;

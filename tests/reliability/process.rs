@@ -207,6 +207,20 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.pid().as_raw_nonzero())).unwrap().count() as u64
     }
 
+    /// Its threads now.
+    pub(crate) fn threads(&self) -> u64 {
+        self.memory("Threads")
+    }
+
+    /// CPU time it has taken so far, to a hundredth of a second.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).unwrap();
+        // User and system time are the 14th and 15th field; the name before may hold spaces.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// Begins a new measurement of the peak.
     pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.pid().as_raw_nonzero()), "5").unwrap();
