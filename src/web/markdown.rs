@@ -12,8 +12,8 @@ use super::marks::escape;
 
 /// The most bytes of a text that are rendered.
 const MAX_TEXT: usize = 64 * 1024;
-/// The most bytes of the HTML.
-const MAX_HTML: usize = 512 * 1024;
+/// The most bytes of the HTML. Cleaning takes most of the time, and takes it for each entity.
+const MAX_HTML: usize = 256 * 1024;
 /// The most quotes and lists that a line may begin with.
 const MAX_NESTING: usize = 32;
 /// The most elements inside each other, of all kinds.

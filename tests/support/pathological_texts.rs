@@ -245,12 +245,12 @@ pub(crate) fn check(what: &str, full: usize, work: impl Fn(&str, &str)) {
     };
     let (mut costs, mut wrong) = (Vec::new(), Vec::new());
     for i in 0..texts.len() {
-        let (cost, too_much) = growth(i, full / 32);
+        let (cost, too_much) = growth(i, full / 64);
         costs.push((cost, i));
         wrong.extend(too_much);
     }
     costs.sort_unstable();
-    for (_, i) in costs.into_iter().rev().take(10) {
+    for (_, i) in costs.into_iter().rev().take(5) {
         let (cost, too_much) = growth(i, full / 2);
         println!("| {what} | {} | {full} bytes | {:.1} ms |", texts[i].name, cost.as_secs_f64() * 1000.0);
         wrong.extend(too_much);
