@@ -36,7 +36,7 @@ const READ: [&str; 9] = [
     "//",
 ];
 
-/// Tells the clients when to stop.
+/// Tells all clients when to stop: at the end, or as soon as something has failed.
 #[derive(Clone)]
 pub(crate) struct Running {
     is_over: Arc<AtomicBool>,
@@ -54,6 +54,7 @@ impl Default for Running {
 impl Running {
     pub(crate) fn stop(&self) {
         self.is_over.store(true, Relaxed);
+        self.pace.close();
     }
 }
 
@@ -82,7 +83,9 @@ pub(crate) async fn live(anyone: Client, n: usize, running: Running) -> Ledger {
     let mut round = 0;
     while !running.is_over.load(Relaxed) {
         round += 1;
-        ledger.live_once(&anyone, &format!("honest{n}-{round}")).await;
+        if ledger.live_once(&anyone, &format!("honest{n}-{round}")).await.is_none() {
+            running.stop();
+        }
     }
     ledger
 }

@@ -57,7 +57,8 @@ impl Tally {
 
     /// Takes one request from those to be sent, when it is time for it.
     async fn take(&self) -> bool {
-        self.pace.acquire().await.unwrap().forget();
+        let Ok(permit) = self.pace.acquire().await else { return false };
+        permit.forget();
         self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 

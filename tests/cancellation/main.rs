@@ -62,8 +62,8 @@ async fn leave(db: &PgPool, connections: u32) {
     honest::prepare(&server).await;
     let before = Traces::of(&home, &server).await;
 
-    let sessions = Sessions::watch(db.clone());
     let (started, running) = (Instant::now(), honest::Running::default());
+    let sessions = Sessions::watch(db.clone(), running.clone());
     let mut honest_clients = JoinSet::new();
     for n in 0..HONEST {
         honest_clients.spawn(honest::live(server.anyone(), n, running.clone()));
@@ -80,14 +80,15 @@ async fn leave(db: &PgPool, connections: u32) {
     running.stop();
     let ledgers = honest_clients.join_all().await;
     let took = started.elapsed();
+    let ledger = Ledger::of_all(ledgers);
+    assert!(ledger.failures.is_empty(), "{:#?}\n{}", ledger.failures, server.log());
 
     // What was begun has ended by now, or is over the time that anything may take.
     let after = Traces::settled(&home, &server, &before, requests.drafts()).await;
     let longest = sessions.stop().await;
-    let ledger = Ledger::of_all(ledgers);
     let answered_at_once = honest::is_served_at_once(&server).await;
     let log = server.log();
-    assert!(ledger.failures.is_empty(), "{:#?}\n{log}", ledger.failures);
+    longest.check();
     server.kill().await;
     let server = home.start_with(&[], &settings).await;
     let kept = ledger.is_kept(&server, db).await;
@@ -117,9 +118,6 @@ async fn leave(db: &PgPool, connections: u32) {
         log.lines().count()
     );
 
-    assert!(longest.idle < Duration::from_secs(1), "a session was idle in a transaction for {:?}", longest.idle);
-    // A connection that was forgotten in a transaction is used again and again: never idle for long, but never done.
-    assert!(longest.age < Duration::from_secs(8), "a transaction took {:?}", longest.age);
     assert!(!log.contains("transaction in progress"), "{log}");
     assert!(!log.contains("panic"), "{log}");
     assert!(log.lines().count() < REQUESTS / 50, "one log line for few hang-ups at most: {log}");

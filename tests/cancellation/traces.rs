@@ -12,10 +12,19 @@ use std::{
 use sqlx::PgPool;
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::process::{Home, Server};
+use crate::{
+    honest::Running,
+    process::{Home, Server},
+};
 
 /// How long what is under way may take to end. Idle threads live for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// How long a session may be idle in a transaction.
+const LONGEST_IDLE: Duration = Duration::from_secs(1);
+/// How long a transaction may take on a busy machine. A connection that was forgotten in one is used again and again:
+/// never idle for long, but never done.
+const LONGEST_TRANSACTION: Duration = Duration::from_secs(8);
+
 /// Watches how long sessions stay idle in a transaction.
 pub(crate) struct Sessions {
     is_over: Arc<AtomicBool>,
@@ -32,13 +41,12 @@ pub(crate) struct Longest {
 }
 
 impl Sessions {
-    pub(crate) fn watch(db: PgPool) -> Self {
+    pub(crate) fn watch(db: PgPool, running: Running) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let until = is_over.clone();
         let watch = tokio::spawn(async move {
             let mut longest = Longest::default();
             while !until.load(Relaxed) {
-                // A poisoned connection is used again and again: idle for moments, in a transaction that never ends.
                 let (idle, age): (f64, f64) = sqlx::query_as(
                     "select coalesce(max(extract(epoch from clock_timestamp() - state_change)), 0)::float8,
                          coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8
@@ -50,6 +58,9 @@ impl Sessions {
                 .unwrap();
                 longest.idle = longest.idle.max(Duration::from_secs_f64(idle.max(0.0)));
                 longest.age = longest.age.max(Duration::from_secs_f64(age.max(0.0)));
+                if longest.idle > LONGEST_IDLE || longest.age > LONGEST_TRANSACTION {
+                    running.stop();
+                }
                 sleep(Duration::from_millis(50)).await;
             }
             longest
@@ -61,6 +72,14 @@ impl Sessions {
     pub(crate) async fn stop(self) -> Longest {
         self.is_over.store(true, Relaxed);
         self.watch.await.unwrap()
+    }
+}
+
+impl Longest {
+    /// Asserts that no connection was forgotten in a transaction.
+    pub(crate) fn check(&self) {
+        assert!(self.idle <= LONGEST_IDLE, "a session was idle in a transaction for {:?}", self.idle);
+        assert!(self.age <= LONGEST_TRANSACTION, "a transaction took {:?}", self.age);
     }
 }
 
