@@ -105,7 +105,7 @@ section!(
 );
 section!(
     /// A content delivery network in front of the packages.
-    Cdn { enabled: bool = false, base_url: String = String::new() }
+    Cdn { enabled: bool = true, base_url: String = String::new() }
 );
 section!(
     /// Sessions.
@@ -633,11 +633,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cdn_is_used_only_when_it_is_switched_on() {
+    fn a_cdn_is_used_when_it_has_an_address_and_is_not_switched_off() {
         let address = ("CDN_BASE_URL", "https://cdn.example.org/");
-        assert_eq!(load("", &[address]).expect("valid").cdn(), None);
-        let on = load("", &[address, ("USE_CDN", "True")]).expect("valid");
-        assert_eq!(on.cdn(), Some("https://cdn.example.org"));
+        assert_eq!(load("", &[address, ("USE_CDN", "False")]).expect("valid").cdn(), None);
+        for given in [&[address][..], &[address, ("USE_CDN", "True")], &[address, ("USE_CDN", "")]] {
+            assert_eq!(load("", given).expect("valid").cdn(), Some("https://cdn.example.org"));
+        }
         assert_eq!(load("", &[("USE_CDN", "true")]).expect("valid").cdn(), None);
     }
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderValue, header},
-    middleware::from_fn_with_state,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use tower::{ServiceBuilder, util::MapRequestLayer};
@@ -50,6 +50,7 @@ pub fn app(app: AppState) -> Router {
     let parts = parts();
     let document = openapi::complete(parts.document());
     let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
+    let documentation = Router::from(documentation).layer(map_response(documentation_policy));
     let router = parts
         .get("/metrics", Policy::read(), metrics)
         .get("/api/openapi.json", Policy::read(), async move || openapi::answer(&document))
@@ -76,6 +77,16 @@ pub fn app(app: AppState) -> Router {
     #[cfg(feature = "otel")]
     let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::traces::around)).service(service);
     Router::new().fallback_service(service)
+}
+
+/// The content security policy of the API's documentation, which brings its own scripts and writes styles into the page.
+async fn documentation_policy(mut response: Response) -> Response {
+    const POLICY: HeaderValue = HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    );
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    response
 }
 
 fn cors(app: &AppState) -> CorsLayer {

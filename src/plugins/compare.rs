@@ -365,10 +365,10 @@ mod tests {
 
     #[test]
     fn comparing_any_texts_takes_time_in_proportion_to_their_length() {
-        crate::pathological_texts::check("comparison", MAX_SHOWN, |old, new| {
+        crate::pathological_texts::check("comparison", MAX_SHOWN, PATIENCE, |old, new| {
             compared(vec![file(old, false)], vec![file(new, false)]);
         });
-        crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, |old, new| {
+        crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, PATIENCE, |old, new| {
             let files = |text: &str| -> Vec<StoredFile> {
                 let part = |i: usize| {
                     let [from, to] = [i, i + 1].map(|i| text.floor_char_boundary(text.len() * i / 100));

@@ -17,7 +17,7 @@ use crate::{
 fn page_routes() -> Vec<String> {
     let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/mod.rs")).unwrap();
     let routes: Vec<String> =
-        source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+        source.split(".get(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
     assert!(routes.len() > 30, "{routes:?}");
     routes
 }

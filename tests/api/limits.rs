@@ -78,7 +78,7 @@ async fn every_kind_has_its_own_budget(db: PgPool) {
         ("read", Method::GET, "/plugins/hello"),
         ("download", Method::GET, "/plugins/hello/download"),
     ] {
-        let answers = [(); 3].map(|()| ada.request(method.clone(), path).json(&json!({})));
+        let answers = [(); 3].map(|()| ada.request(method.clone(), path).json(&json!({"display_name": "Ada"})));
         let mut statuses = Vec::new();
         for request in answers {
             statuses.push(Answer::of(request).await.status());

@@ -78,12 +78,10 @@ impl Requests {
         }
         assert!(routes.len() >= 40, "only {} operations", routes.len());
         routes.extend(OTHERS.map(|path| Route { method: "GET".into(), path: path.into(), is_page: false }));
-        for line in PAGES.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
-            let (path, handlers) = line.split_once('"').unwrap();
-            for (method, call) in [("GET", "get("), ("POST", "post(")] {
-                if handlers.contains(call) {
-                    routes.push(Route { method: method.into(), path: path.into(), is_page: true });
-                }
+        for (method, call) in [("GET", ".get(\""), ("POST", ".post(\"")] {
+            for line in PAGES.lines().filter_map(|line| line.trim().strip_prefix(call)) {
+                let path = line.split('"').next().unwrap();
+                routes.push(Route { method: method.into(), path: path.into(), is_page: true });
             }
         }
         assert!(routes.len() >= 90, "only {} routes", routes.len());

@@ -220,10 +220,11 @@ pub(crate) fn cost(work: impl FnOnce()) -> Duration {
 pub(crate) const SLOWNESS: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 /// Finds the texts whose cost grows faster than their length, or which take longer in full length than may be.
-/// Prints the most expensive ones.
-pub(crate) fn check(what: &str, full: usize, work: impl Fn(&str, &str)) {
+/// Work that ends by itself after some time, whatever the text, may take as much of it as `budget`. Prints the most
+/// expensive ones.
+pub(crate) fn check(what: &str, full: usize, budget: Duration, work: impl Fn(&str, &str)) {
     const MOST: Duration = Duration::from_millis(250);
-    let noise = Duration::from_micros(500) * SLOWNESS.min(8);
+    let noise = budget + Duration::from_micros(500) * SLOWNESS.min(8);
     let texts = texts();
     let cost_at = |i: usize, length: usize| {
         // With its neighbour, for whatever looks at two texts.
