@@ -110,13 +110,39 @@ pub(super) fn has_checksum(block: &[u8; BLOCK]) -> bool {
 
 /// Whether GNU tar would take the block for a header: it also adds up signed bytes, and is lenient about the number.
 pub(super) fn is_taken_for_header(block: &[u8; BLOCK]) -> bool {
-    let field = &block[CHECKSUM];
-    let start = field.iter().position(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0 | b'\x0b'));
-    let digits = field[start.unwrap_or(field.len())..].iter().take_while(|byte| matches!(byte, b'0'..=b'7'));
-    let recorded = digits.fold(0, |value, digit| (value << 3) | u64::from(digit - b'0'));
+    let Some(recorded) = lenient_number(&block[CHECKSUM]) else { return false };
     let high_bytes = block[..CHECKSUM.start].iter().chain(&block[CHECKSUM.end..]).filter(|byte| **byte >= 0x80).count();
     let sum = unsigned_sum(block);
     recorded == sum || i64::try_from(sum).is_ok_and(|sum| sum - 256 * high_bytes as i64 == recorded as i64)
+}
+
+/// A number as GNU tar reads it: in octal with anything behind it, in base 64 after a sign, or in base 256.
+fn lenient_number(field: &[u8]) -> Option<u64> {
+    let start = field.iter().position(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0 | b'\x0b'))?;
+    let (first, rest) = field[start..].split_first()?;
+    let digits = |bits: u32, digits: &mut dyn Iterator<Item = u8>| {
+        digits.fold(0_u64, |value, digit| (value << bits) | u64::from(digit))
+    };
+    match first {
+        b'0'..=b'7' => {
+            let octal = field[start..].iter().take_while(|byte| matches!(byte, b'0'..=b'7'));
+            Some(digits(3, &mut octal.map(|byte| byte - b'0')))
+        }
+        b'+' => Some(digits(6, &mut rest.iter().map_while(|byte| base_64_digit(*byte)))),
+        0x80 => Some(digits(8, &mut rest.iter().copied())),
+        _ => None,
+    }
+}
+
+fn base_64_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
 }
 
 fn unsigned_sum(block: &[u8; BLOCK]) -> u64 {
@@ -328,6 +354,27 @@ mod tests {
         {
             let fields = [(offset..offset + 1, value.as_bytes())];
             assert_eq!(code(&fields), Some("unsupported_header"), "{offset}");
+        }
+    }
+
+    #[test]
+    fn compressed_data_is_not_taken_for_a_header() {
+        let (mut state, mut taken) = (1_u64, 0);
+        for _ in 0..100_000 {
+            let mut block = [0; BLOCK];
+            for byte in &mut block {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *byte = state as u8;
+            }
+            taken += u32::from(is_taken_for_header(&block));
+        }
+        assert!(taken <= 5, "{taken} of 100,000");
+        for number in [&b" 000400\0"[..], b"\0000400 ", b"400/////", b"+EA,,,,,", b"\x80\0\0\0\0\0\x01\0"] {
+            let mut block = [0; BLOCK];
+            block[CHECKSUM].copy_from_slice(number);
+            assert!(is_taken_for_header(&block), "{number:?}");
         }
     }
 }
