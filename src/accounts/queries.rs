@@ -326,7 +326,8 @@ pub async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<bool>
 /// When the database is away.
 pub async fn delete_expired(db: &mut PgConnection) -> Result<u64> {
     let sessions = query!("delete from sessions where expires_at < now() - interval '1 day'").execute(&mut *db).await?;
-    let tokens = query!("delete from api_tokens where expires_at < now() - interval '30 days'").execute(&mut *db).await?;
+    let tokens =
+        query!("delete from api_tokens where expires_at < now() - interval '30 days'").execute(&mut *db).await?;
     let addresses =
         query!("delete from known_addresses where last_used_at < now() - interval '90 days'").execute(db).await?;
     Ok(sessions.rows_affected() + tokens.rows_affected() + addresses.rows_affected())

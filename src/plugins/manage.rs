@@ -334,18 +334,20 @@ pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&st
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let paths = queries::delete_plugin(&mut tx, id).await?;
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
-    tx.commit().await?;
-    // Rows first: a file without a row is only a stray, a row without its file would be a loss. In a task of its own,
-    // because the client may leave now; if it left during the commit, the files stay until the store is swept.
-    let removing = tokio::spawn(remove_files(app.storage.clone(), paths));
+    // In a task of its own: a client that leaves now leaves no files without rows behind.
+    tokio::spawn(remove(tx, app.storage.clone(), paths)).await??;
     app.feed.settle(vec![id.to_owned()]).await;
-    Ok(removing.await?)
+    Ok(())
 }
 
-async fn remove_files(storage: Storage, paths: Vec<String>) {
+/// Commits a deletion, and removes its files. Rows first: a file without a row is only a stray, a row without its file
+/// would be a loss.
+async fn remove(tx: Transaction, storage: Storage, paths: Vec<String>) -> Result<()> {
+    tx.commit().await?;
     for path in paths {
         if let Err(e) = storage.remove(&path).await {
             warn!(error = ?e, path, "the file of a deleted version stays until the store is swept");
         }
     }
+    Ok(())
 }

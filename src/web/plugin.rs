@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, http::{HeaderMap, StatusCode}, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use tracing::warn;
 
 use super::{
@@ -191,7 +195,9 @@ async fn current_texts(app: &App, id: &PluginId, plugin: &PluginDetail) -> Resul
     };
     match read.await {
         Ok(texts) => Ok(Some(texts)),
-        Err(Error::Refused(refusal)) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => Err(Error::Refused(refusal)),
+        Err(Error::Refused(refusal)) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Error::Refused(refusal))
+        }
         Err(e) => {
             warn!(plugin.id = id.as_str(), "cannot show what is inside: {e:?}");
             Ok(None)

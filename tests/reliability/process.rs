@@ -163,7 +163,7 @@ impl Server {
         self.anyone().sign_in(username).await
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().expect("runs").cast_signed()).unwrap()
     }
 

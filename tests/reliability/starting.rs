@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
-use crate::process::Home;
+use crate::process::{Home, Server};
 
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,7 @@ async fn a_signal_during_the_start_ends_it_and_the_postgresql_it_began() {
         let server = home.launch(&[], &[]);
         // What comes before the signals are listened to is the system's doing.
         let launched = Instant::now();
-        while !home.path("postgres").exists() && launched.elapsed() < LONGEST {
+        while !(home.path("postgres").exists() && catches(&server, signal)) && launched.elapsed() < LONGEST {
             sleep(Duration::from_millis(5)).await;
         }
         sleep(Duration::from_millis(after)).await;
@@ -35,6 +35,13 @@ async fn a_signal_during_the_start_ends_it_and_the_postgresql_it_began() {
     server.signal(Signal::HUP);
     assert_eq!(server.stops_within(LONGEST).await.code(), Some(0), "SIGHUP is SIGTERM");
     assert!(home.postgres().is_empty());
+}
+
+/// Whether the process has a handler for a signal by now.
+fn catches(server: &Server, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
 }
 
 #[tokio::test]
