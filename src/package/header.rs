@@ -371,7 +371,7 @@ mod tests {
             taken += u32::from(is_taken_for_header(&block));
         }
         assert!(taken <= 5, "{taken} of 100,000");
-        for number in [&b" 000400\0"[..], b"\0000400 ", b"400/////", b"+EA,,,,,", b"\x80\0\0\0\0\0\x01\0"] {
+        for number in [&b" 000400\0"[..], b"\x00000400 ", b"400/////", b"+EA,,,,,", b"\x80\0\0\0\0\0\x01\0"] {
             let mut block = [0; BLOCK];
             block[CHECKSUM].copy_from_slice(number);
             assert!(is_taken_for_header(&block), "{number:?}");
