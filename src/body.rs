@@ -1,4 +1,4 @@
-//! Request bodies: their declared size, and the minimum rate at which they must arrive.
+//! Request bodies: the minimum rate at which they must arrive.
 
 use std::{
     error::Error,
@@ -17,19 +17,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::{codes::Code, error::Result};
-
 /// A client that moves fewer bytes per second is stalling.
 pub const MIN_BYTES_PER_SECOND: u64 = 128;
-
-/// Refuses a body that is declared larger than `max` bytes. Called before the first read, which is what
-/// sends `100 Continue`.
-///
-/// # Errors
-/// A refusal with this code.
-pub fn check_declared_size(body: &Body, max: u64, code: &'static Code) -> Result<()> {
-    if http_body::Body::size_hint(body).lower() > max { Err(crate::error::Error::new(code)) } else { Ok(()) }
-}
 
 /// A body that fails when its client sends less than [`MIN_BYTES_PER_SECOND`].
 pub struct MinRateBody {

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::{
-    body::{self, Stalled},
+    body::Stalled,
     codes,
     error::{Error, Fault, OrRefuse, Result},
     i18n::Text,
@@ -62,12 +62,11 @@ fn parse_json(bytes: &[u8]) -> Option<Value> {
     if separators > MAX_VALUES { None } else { serde_json::from_slice(bytes).ok() }
 }
 
-/// Reads a body of at most [`MAX_JSON`] bytes.
+/// Reads a body of at most as many bytes as the policy of its route allows.
 ///
 /// # Errors
-/// 413 if it is larger, by its header alone where it is declared; 408 if it stalls; 400 if it ends early.
+/// 413 if it is larger; 408 if it stalls; 400 if it ends early.
 pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
-    body::check_declared_size(request.body(), MAX_JSON as u64, &codes::BODY_TOO_LARGE)?;
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(e) if Stalled::caused(&e) => Error::new(&codes::REQUEST_TIMEOUT),
         BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {

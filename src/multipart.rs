@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use crate::{
-    body::{self, Stalled},
+    body::Stalled,
     codes,
     error::{Error, Result},
 };
@@ -51,11 +51,11 @@ pub struct Form {
 }
 
 impl Form {
-    /// Begins to read a form of at most `max` bytes; the route's body limit should be the same.
+    /// Begins to read a form of at most as many bytes as the policy of its route allows.
     ///
     /// # Errors
-    /// 415 if it is no `multipart/form-data`, 413 if it is declared larger, 400 without a usable boundary.
-    pub async fn open(request: Request, max: u64) -> Result<Self> {
+    /// 415 if it is no `multipart/form-data`, 400 without a usable boundary.
+    pub async fn open(request: Request) -> Result<Self> {
         let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         if !media.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
             return Err(Error::with(&codes::UNSUPPORTED_MEDIA_TYPE, &["multipart/form-data"]));
@@ -63,7 +63,6 @@ impl Form {
         if media.len() > MAX_CONTENT_TYPE {
             return Err(Error::new(&codes::INVALID_MULTIPART));
         }
-        body::check_declared_size(request.body(), max, &codes::PACKAGE_TOO_LARGE)?;
         let unparsed = Arc::new(AtomicUsize::new(0));
         let request = request.map(|body| Body::from_stream(Guarded::new(body, unparsed.clone())));
         let parts = Multipart::from_request(request, &()).await.map_err(|_| Error::new(&codes::INVALID_MULTIPART))?;
@@ -198,8 +197,6 @@ impl StdError for TooMuchFraming {}
 mod tests {
     use super::*;
 
-    const MAX: u64 = 10 << 20;
-
     fn request(media: &str, chunks: Vec<Vec<u8>>) -> Request {
         let chunks = chunks.into_iter().map(|chunk| Ok::<_, axum::Error>(Bytes::from(chunk)));
         let body = Body::from_stream(futures_util::stream::iter(chunks));
@@ -208,7 +205,7 @@ mod tests {
 
     /// Reads a form whose parts are all skipped; the names of its fields.
     async fn read(media: &str, chunks: Vec<Vec<u8>>) -> Result<Vec<String>> {
-        let mut form = Form::open(request(media, chunks), MAX).await?;
+        let mut form = Form::open(request(media, chunks)).await?;
         let mut names = Vec::new();
         while let Some(part) = form.next().await? {
             names.push(part.name().unwrap_or_default().to_owned());
@@ -261,7 +258,7 @@ mod tests {
     async fn a_text_is_short() {
         for (length, is_read) in [(MAX_TEXT, true), (MAX_TEXT + 1, false), (1 << 20, false)] {
             let form = [part("a", 0, length), b"--b--\r\n".to_vec()].concat();
-            let mut form = Form::open(request(MEDIA, chunked(&form, 16_384)), MAX).await.unwrap();
+            let mut form = Form::open(request(MEDIA, chunked(&form, 16_384))).await.unwrap();
             let text = form.next().await.unwrap().unwrap().text().await;
             assert_eq!(text.is_ok(), is_read, "{length} bytes");
         }

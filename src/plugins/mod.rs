@@ -46,6 +46,7 @@ use crate::{
 
 /// Largest body of an upload: a package, and room of its own for the multipart frame around it.
 pub const MAX_UPLOAD: u64 = MAX_COMPRESSED + 64 * 1024;
+
 /// Receives a package.
 pub const UPLOAD: Policy = Policy::publish().body(MAX_UPLOAD, &codes::PACKAGE_TOO_LARGE);
 

@@ -18,7 +18,6 @@ use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
 use super::{
-    MAX_UPLOAD,
     model::Status,
     queries::{self, NewFile},
 };
@@ -107,7 +106,7 @@ pub async fn upload_alias(
 
 /// Streams the field `plugin_file` of a multipart body into the store's incoming folder.
 async fn receive(app: &AppState, request: Request) -> Result<Received> {
-    let mut form = Form::open(request, MAX_UPLOAD).await?;
+    let mut form = Form::open(request).await?;
     let mut received = None;
     while let Some(mut part) = form.next().await? {
         match part.name() {

@@ -20,8 +20,7 @@ use crate::{
     error::{Error, OrRefuse, Refusal, Result},
     i18n::Lang,
     multipart::Form as Upload,
-    package,
-    plugins::{self, MAX_UPLOAD},
+    package, plugins,
     state::{App, AppState},
     storage::Received,
 };
@@ -72,7 +71,7 @@ async fn receive_and_check(app: &App, user: &CurrentUser, request: Request) -> R
 /// it has sent everything.
 async fn receive(app: &App, request: Request) -> Result<Received> {
     let headers = request.headers().clone();
-    let mut form = Upload::open(request, MAX_UPLOAD).await?;
+    let mut form = Upload::open(request).await?;
     let (mut is_ours, mut received) = (Err(Error::new(&codes::FORM_EXPIRED)), None);
     while let Some(mut part) = form.next().await? {
         match part.name() {
