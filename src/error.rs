@@ -17,7 +17,6 @@ use utoipa::ToSchema;
 use crate::{
     codes::{self, Code},
     i18n::{Lang, Text},
-    package,
 };
 
 /// Everything a handler can fail with.

@@ -4,10 +4,7 @@ use std::fmt::Write;
 
 use axum::http::StatusCode;
 
-use crate::{
-    codes::{self, status_of_package},
-    package,
-};
+use crate::codes::{self, status_of_package};
 
 const HEAD: &str = "\
 # Error codes · 错误码

@@ -25,20 +25,17 @@ pub mod failpoint;
 pub mod health;
 pub mod i18n;
 pub mod jobs;
-pub mod journal;
 pub mod limits;
 pub mod log_file;
 pub mod middleware;
 pub mod multipart;
 pub mod openapi;
-pub mod package;
 pub mod page;
 #[cfg(test)]
 #[path = "../tests/support/pathological_texts.rs"]
 mod pathological_texts;
 pub mod plugins;
 pub mod policy;
-pub mod postgres;
 pub mod process;
 pub mod range;
 pub mod ratings;

@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr},
 };
 
-use crate::{codes, error::FailureBody, middleware::BASES, package};
+use crate::{codes, error::FailureBody, middleware::BASES};
 
 /// Every stable error code, the server's and the packages', each once.
 pub fn error_codes() -> impl Iterator<Item = &'static str> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use journal::Journal;
 use sqlx::PgPool;
 
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     config::Config,
     derived::DerivedData,
     health::Health,
-    journal::Journal,
     limits::Limits,
     plugins::{Catalogue, Files, Items},
     search::Search,

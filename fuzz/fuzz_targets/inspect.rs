@@ -4,9 +4,9 @@
 
 #![no_main]
 
+use package::{MAX_ENTRIES, MAX_UNPACKED, Package, Refusal, inspect};
 use flate2::{Compression, read::GzEncoder};
 use libfuzzer_sys::fuzz_target;
-use marketplace::package::{MAX_ENTRIES, MAX_UNPACKED, Package, Refusal, inspect};
 
 fuzz_target!(|bytes: &[u8]| {
     check(inspect(bytes));

@@ -1,6 +1,7 @@
 //! API tokens for scripts and CI: shown once, stored as a hash, limited in scope, plugin and time.
 
 use axum::{Json, extract::State, http::StatusCode};
+use package::text;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
@@ -15,7 +16,6 @@ use crate::{
     error::{Error, Result},
     extract::{Body, Choice, Fields, FromFields, Path},
     i18n::Lang,
-    package::text,
     state::{App, AppState},
     timestamps,
     token::random_hex,

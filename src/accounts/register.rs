@@ -1,6 +1,7 @@
 //! Signing up.
 
 use axum::{Json, extract::State, http::StatusCode};
+use package::text;
 use serde::Serialize;
 use tracing::info;
 use utoipa::ToSchema;
@@ -11,7 +12,6 @@ use crate::{
     error::Result,
     extract::{Body, Fields, FromFields},
     i18n::Lang,
-    package::text,
     state::{App, AppState},
 };
 

@@ -3,6 +3,7 @@
 mod plugins;
 mod users;
 
+use package::text;
 pub use plugins::PluginChange;
 pub use users::{UserChange, change_user};
 
@@ -19,7 +20,6 @@ use crate::{
     error::{OrRefuse, Result},
     extract::{FromParams, Params, Path, Query},
     i18n::Lang,
-    package::text,
     page::{Page, Pagination},
     plugins as catalogue,
     policy::{Policy, Routes},

@@ -11,6 +11,7 @@ use clap::Args;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use package::MAX_COMPRESSED;
 use tempfile::NamedTempFile;
 use tokio_util::io::ReaderStream;
 
@@ -22,7 +23,6 @@ use crate::{
     accounts::CurrentUser,
     config::Config,
     error::Error,
-    package::MAX_COMPRESSED,
     plugins::{self, Outcome},
     state::AppState,
 };

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use embedded_postgres::Cluster;
 use sqlx::PgPool;
 use tokio::{
     net::TcpListener,
@@ -12,7 +13,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::start::{Database, connect_alone, open_app};
-use crate::{config::Config, health, jobs, plugins, postgres::Cluster, routes, server, state::App, telemetry};
+use crate::{config::Config, health, jobs, plugins, routes, server, state::App, telemetry};
 
 /// Longest time each for the last counts, for closing connections and for the last traces, after all requests are done or given up.
 const LAST_STEPS: Duration = Duration::from_secs(3);

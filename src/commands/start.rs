@@ -10,6 +10,8 @@ use std::{
 };
 
 use anyhow::Context;
+use embedded_postgres::Cluster;
+use journal::Journal;
 use sqlx::PgPool;
 use tracing::warn;
 
@@ -22,10 +24,8 @@ use crate::{
     database_monitor::DatabaseMonitor,
     derived::DerivedData,
     health::Health,
-    journal::Journal,
     limits::Limits,
     plugins::{Catalogue, Files, Items},
-    postgres::{self, Cluster},
     search::Search,
     state::{App, AppState},
     storage::Storage,
@@ -61,7 +61,7 @@ impl Database {
 /// # Errors
 /// When it cannot be reached or migrated.
 pub async fn connect(config: &Config) -> anyhow::Result<Database> {
-    match (config.database.url.get(), postgres::running_elsewhere(&config.data_dir()?.join("postgres"))) {
+    match (config.database.url.get(), embedded_postgres::running_elsewhere(&config.data_dir()?.join("postgres"))) {
         (None, Some(url)) => open(config, &url, None).await,
         _ => connect_alone(config, pending()).await?.context("nobody interrupts"),
     }

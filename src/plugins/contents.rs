@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use package::{PackagedFile, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -19,7 +20,6 @@ use crate::{
     codes,
     derived::{Derived, Work},
     error::{Error, Result},
-    package::{self, PackagedFile, Visitor},
     state::App,
     storage::{Received, Storage},
 };

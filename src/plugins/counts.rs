@@ -1,10 +1,11 @@
 //! Download counts: noted in the journal, brought to the database in batches.
 
+use journal::Segment;
 use time::{Date, OffsetDateTime};
 use tracing::{error, warn};
 
 use super::queries::{self, VersionFile};
-use crate::{database, error::Result, failpoint, journal::Segment, state::App};
+use crate::{database, error::Result, failpoint, state::App};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 

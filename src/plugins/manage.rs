@@ -1,6 +1,7 @@
 //! Looking after a plugin: yanking, deprecating, owners, and what administrators do to it.
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use package::text;
 use serde::Serialize;
 use sqlx::PgConnection;
 use tracing::warn;
@@ -20,7 +21,6 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Choice, Fields, FromFields, Path},
     i18n::Lang,
-    package::text,
     ready::Ready,
     state::{App, AppState},
     storage::Storage,

@@ -27,6 +27,7 @@ pub use manage::{
     set_yanked,
 };
 pub use model::{DependencyItem, Owner, PluginDetail, PluginId, PluginItem, ScriptItem, Status, VersionItem};
+use package::MAX_COMPRESSED;
 pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Release, Text, Totals, addresses, all_texts, apply_rating, dependents,
@@ -40,7 +41,6 @@ use utoipa_axum::routes;
 
 use crate::{
     codes,
-    package::MAX_COMPRESSED,
     policy::{Policy, Routes},
 };
 

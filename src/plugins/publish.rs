@@ -11,6 +11,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
 };
 use futures_util::FutureExt;
+use package::{MAX_COMPRESSED, Manifest, Package};
 use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -31,7 +32,6 @@ use crate::{
     failpoint,
     i18n::{Lang, Text},
     multipart::{Form, Part},
-    package::{self, MAX_COMPRESSED, Manifest, Package},
     state::{App, AppState},
     storage::{Received, Storage},
 };

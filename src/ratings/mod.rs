@@ -3,6 +3,7 @@
 mod queries;
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use package::text;
 use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -17,7 +18,6 @@ use crate::{
     error::{Error, OrRefuse, Result},
     extract::{Body, Fields, FromFields, Path, Query},
     i18n::Lang,
-    package::text,
     page::{Page, Pagination},
     plugins::{self, PluginId, RatingChange, Status},
     policy::{Policy, Routes},

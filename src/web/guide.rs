@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_template_keeps_every_rule() {
         let bytes = pack().expect("packed");
-        let package = crate::package::inspect(bytes.as_ref()).expect("a good package");
+        let package = package::inspect(bytes.as_ref()).expect("a good package");
         assert!(package.files.iter().any(|file| file.path == "scripts/hello.sh" && file.executable));
     }
 }

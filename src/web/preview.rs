@@ -8,6 +8,7 @@ use std::{
 use askama::Template;
 use axum::response::Response;
 use moka::{policy::EvictionPolicy, sync::Cache};
+use package::{Manifest, PackagedFile};
 
 use super::{
     look::Look,
@@ -15,7 +16,6 @@ use super::{
 };
 use crate::{
     error::Result,
-    package::{Manifest, PackagedFile},
     plugins::{self, ScriptItem},
     state::App,
     storage::Received,
@@ -79,7 +79,7 @@ struct Preview<'a> {
 
 /// A package as it has been read and found right.
 pub(super) struct Checked {
-    pub package: crate::package::Package,
+    pub package: package::Package,
     pub received: Received,
     pub is_new: bool,
 }
@@ -88,7 +88,7 @@ pub(super) struct Checked {
 pub(super) async fn show(app: &App, look: Look, checked: Checked) -> Result<(Response, Received)> {
     let Checked { package, received, is_new } = checked;
     let contents = plugins::read_received(app, &received).await?;
-    let script = |script: &crate::package::Script| ScriptItem {
+    let script = |script: &package::Script| ScriptItem {
         name: script.name.clone(),
         file: script.file.clone(),
         description: script.description.clone(),

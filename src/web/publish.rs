@@ -20,7 +20,7 @@ use crate::{
     error::{Error, OrRefuse, Refusal, Result},
     i18n::Lang,
     multipart::Form as Upload,
-    package, plugins,
+    plugins,
     state::{App, AppState},
     storage::Received,
 };

@@ -135,7 +135,7 @@ async fn every_error_code_is_documented_once(db: PgPool) {
     let distinct: BTreeSet<&str> = listed.iter().copied().collect();
     assert_eq!(distinct.len(), listed.len());
     let ours = marketplace::codes::ALL.iter().map(|code| code.code);
-    let all: BTreeSet<&str> = ours.chain(marketplace::package::CODES.iter().map(|code| code.code)).collect();
+    let all: BTreeSet<&str> = ours.chain(package::CODES.iter().map(|code| code.code)).collect();
     assert_eq!(distinct, all);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use marketplace::{codes, package};
+use marketplace::codes;
 use serde_json::json;
 use sqlx::PgPool;
 

@@ -1,6 +1,6 @@
 //! Packages at the edge of the rules, but inside, and what is understood of them.
 
-use marketplace::package::{Dependency, Package, Refusal, Script, inspect};
+use package::{Dependency, Package, Refusal, Script, inspect};
 use serde_json::{Value, json};
 
 use crate::package_builder::{Entry, PackageBuilder, gzip};
@@ -61,7 +61,7 @@ fn everything_an_author_may_say_is_understood() {
     assert_eq!(package.unpacked_size, sum);
 
     let stored = serde_json::to_string(manifest).unwrap();
-    let read: marketplace::package::Manifest = serde_json::from_str(&stored).unwrap();
+    let read: package::Manifest = serde_json::from_str(&stored).unwrap();
     assert_eq!(&read, manifest);
 }
 

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use package::{CODES, MAX_COMPRESSED, inspect};
+
 use crate::chinese::crowded;
 use crate::hostile_cases;
 use crate::package_builder::{Entry, PackageBuilder};
-use marketplace::package::{CODES, MAX_COMPRESSED, inspect};
 
 #[test]
 fn every_hostile_package_is_refused_with_its_code() {

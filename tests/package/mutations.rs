@@ -1,6 +1,6 @@
 //! Damaged packages: whatever is done to the bytes, nothing panics, and what is accepted keeps the limits.
 
-use marketplace::package::{self, inspect};
+use package::inspect;
 use proptest::prelude::*;
 
 use crate::package_builder::{Entry, PackageBuilder, gzip};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use marketplace::package::inspect;
+use package::inspect;
 
 use crate::package_builder::PackageBuilder;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use marketplace::postgres::Cluster;
+use embedded_postgres::Cluster;
 use rustix::process::Signal;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;

@@ -1,5 +1,6 @@
 //! What changes plugins. Triggers give every change a new revision and announce it.
 
+use package::Manifest;
 use semver::Version;
 use sqlx::{PgConnection, query, query_as, query_scalar, types::Json};
 
@@ -7,7 +8,6 @@ use super::super::model::Status;
 use crate::{
     codes,
     error::{Error, Result},
-    package::Manifest,
 };
 
 /// A plugin's row, locked until the transaction ends.

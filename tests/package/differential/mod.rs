@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use marketplace::package::{self, PackagedFile, Visitor, inspect};
+use package::{PackagedFile, Visitor, inspect};
 
 use self::{
     mutants::Mutants,
