@@ -19,10 +19,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{
-    codes,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result, codes};
 
 /// Most bytes of all remembered results.
 const MAX_REMEMBERED: u64 = 32 * 1024 * 1024;

@@ -16,9 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     body::Stalled,
-    codes,
-    error::{Error, Fault, OrRefuse, Result},
-    i18n::Text,
+    error::{Error, Fault, OrRefuse, Result, codes, lang::Text},
 };
 
 /// The most bytes of a JSON body or a form.

@@ -14,11 +14,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    codes,
     database_monitor::DatabaseMonitor,
     envelope::Success,
-    error::{Error, Fault, Result},
-    i18n::Text,
+    error::{Error, Fault, Result, codes, lang::Text},
     policy::{Policy, Routes},
     state::{App, AppState},
 };

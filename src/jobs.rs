@@ -9,8 +9,8 @@ use tracing::{debug, warn};
 use crate::{
     accounts,
     changes::Worker,
-    codes, database,
-    error::Error,
+    database,
+    error::{Error, codes},
     health, plugins, search,
     state::{App, AppState},
 };

@@ -18,9 +18,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
-    codes,
-    error::{self, Error},
-    i18n::Lang,
+    error::{self, Error, codes, lang::Lang},
     limits::Client,
     state::AppState,
 };

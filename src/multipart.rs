@@ -28,8 +28,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::{
     body::Stalled,
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
 };
 
 /// Longest `Content-Type`, which holds the boundary.

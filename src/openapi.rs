@@ -10,7 +10,10 @@ use utoipa::{
     openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr},
 };
 
-use crate::{codes, error::FailureBody, middleware::BASES};
+use crate::{
+    error::{FailureBody, codes},
+    middleware::BASES,
+};
 
 /// Every stable error code, the server's and the packages', each once.
 pub fn error_codes() -> impl Iterator<Item = &'static str> {

@@ -21,8 +21,8 @@ use tower_http::{
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    accounts, admin, codes,
-    error::{Error, Result},
+    accounts, admin,
+    error::{Error, Result, codes},
     health, middleware, openapi, plugins,
     policy::{Policy, Routes},
     process, ratings, ready, search,

@@ -11,11 +11,10 @@ use super::{
     user::{CurrentUser, Scope, SessionUser, token_hash},
 };
 use crate::{
-    audit, codes, database,
+    audit, database,
     envelope::{Created, Nothing, Success},
-    error::{Error, Result},
+    error::{Error, Result, codes, lang::Lang},
     extract::{Body, Choice, Fields, FromFields, Path},
-    i18n::Lang,
     state::{App, AppState},
     timestamps,
     token::random_hex,

@@ -11,11 +11,10 @@ use super::{
     user::SessionUser,
 };
 use crate::{
-    audit, codes, database,
+    audit, database,
     envelope::Success,
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes, lang::Lang},
     extract::{Body, Fields, FromFields},
-    i18n::Lang,
     limits::{LOGIN_ACCOUNT, Subject},
     state::{App, AppState},
     timestamps,

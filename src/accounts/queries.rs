@@ -5,10 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{api_tokens::ApiToken, register::NewUser};
-use crate::{
-    codes,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result, codes};
 
 /// A row of `users`.
 #[expect(missing_docs, reason = "columns, explained in the migration")]

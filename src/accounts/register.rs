@@ -9,9 +9,8 @@ use utoipa::ToSchema;
 use super::{password, queries};
 use crate::{
     envelope::{Created, Success},
-    error::Result,
+    error::{Result, lang::Lang},
     extract::{Body, Fields, FromFields},
-    i18n::Lang,
     state::{App, AppState},
 };
 

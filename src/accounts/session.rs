@@ -17,11 +17,9 @@ use super::{
     queries::{self, Rotation, User},
 };
 use crate::{
-    codes,
     envelope::{Nothing, Success},
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes, lang::Lang},
     extract::{Body, Fields, FromFields},
-    i18n::Lang,
     limits::Client,
     state::{App, AppState},
     token::Use,

@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::queries;
 use crate::{
-    codes,
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes},
     extract::Choice,
     policy::PendingBudget,
     state::{App, AppState},

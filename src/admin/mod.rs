@@ -15,11 +15,9 @@ use utoipa_axum::routes;
 use crate::{
     accounts::{Admin, CurrentUser},
     audit::{self, Act},
-    codes,
     envelope::{Nothing, Success},
-    error::{OrRefuse, Result},
+    error::{OrRefuse, Result, codes, lang::Lang},
     extract::{FromParams, Params, Path, Query},
-    i18n::Lang,
     page::{Page, Pagination},
     plugins as catalogue,
     policy::{Policy, Routes},

@@ -9,9 +9,8 @@ use super::{Why, offset};
 use crate::{
     accounts::Admin,
     envelope::{Nothing, Success},
-    error::Result,
+    error::{Result, lang::Lang},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
-    i18n::Lang,
     page::{Page, Pagination},
     plugins::{self, AdminRow, PluginId, Status},
     state::AppState,

@@ -8,11 +8,10 @@ use utoipa::ToSchema;
 use super::offset;
 use crate::{
     accounts::{self, Admin, CurrentUser, UserRow},
-    audit, codes, database,
+    audit, database,
     envelope::{Nothing, Success},
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes, lang::Lang},
     extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
-    i18n::Lang,
     page::{Page, Pagination},
     plugins::read_optional_reason,
     state::{App, AppState},

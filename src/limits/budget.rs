@@ -9,9 +9,8 @@ use std::{
 use axum::http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use crate::{
-    codes,
     config::{self, Rate},
-    error::Error,
+    error::{Error, codes},
 };
 
 /// How often one user or address may do one kind of thing. A part whose requests are of another kind declares its own.

@@ -23,10 +23,9 @@ use super::{
     queries,
 };
 use crate::{
-    codes,
     derived::{Derived, Work},
     envelope::Success,
-    error::{OrRefuse, Result},
+    error::{OrRefuse, Result, codes},
     extract::Path,
     state::{App, AppState},
 };

@@ -17,9 +17,8 @@ use super::{
     queries::{self, VersionFile},
 };
 use crate::{
-    codes,
     derived::{Derived, Work},
-    error::{Error, Result},
+    error::{Error, Result, codes},
     state::App,
     storage::{Received, Storage},
 };

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     cache::{self, Version},
-    codes, database,
+    database,
     envelope::Success,
-    error::{OrRefuse, Result},
+    error::{OrRefuse, Result, codes},
     extract::Path,
     ready::Ready,
     state::{App, AppState},

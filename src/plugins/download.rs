@@ -15,8 +15,7 @@ use super::{
     queries::{self, VersionFile},
 };
 use crate::{
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
     extract::{FromParams, Params, Path, Query},
     range::{self, Range},
     state::AppState,

@@ -15,12 +15,11 @@ use super::{
 };
 use crate::{
     accounts::{self, CurrentUser, Scope},
-    audit, cache, codes,
+    audit, cache,
     database::{self, Transaction},
     envelope::{Nothing, Success},
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes, lang::Lang},
     extract::{Body, Choice, Fields, FromFields, Path},
-    i18n::Lang,
     ready::Ready,
     state::{App, AppState},
     storage::Storage,
@@ -216,7 +215,8 @@ pub async fn change_own_status(app: &App, user: &CurrentUser, id: &PluginId, cha
 async fn check_replacement(db: &mut PgConnection, id: &PluginId, replacement: Option<&str>) -> Result<()> {
     let Some(replacement) = replacement else { return Ok(()) };
     if replacement == id.as_str() || !queries::is_visible(&mut *db, replacement).await? {
-        let text = crate::i18n::Text::new("应为另一个已发布插件的 id", "must be the id of another published plugin");
+        let text =
+            crate::error::lang::Text::new("应为另一个已发布插件的 id", "must be the id of another published plugin");
         return Err(Error::faults(
             &codes::INVALID_INPUT,
             vec![crate::error::Fault { field: "replacement".into(), text }],

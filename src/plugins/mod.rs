@@ -40,7 +40,7 @@ pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, s
 use utoipa_axum::routes;
 
 use crate::{
-    codes,
+    error::codes,
     policy::{Policy, Routes},
 };
 

@@ -24,13 +24,14 @@ use super::{
 };
 use crate::{
     accounts::{CurrentUser, Scope},
-    codes,
     database::{self, Transaction},
     derived::Work,
     envelope::Success,
-    error::{Error, Fault, OrRefuse, Refusal, Result},
+    error::{
+        Error, Fault, OrRefuse, Refusal, Result, codes,
+        lang::{Lang, Text},
+    },
     failpoint,
-    i18n::{Lang, Text},
     multipart::{Form, Part},
     state::{App, AppState},
     storage::{Received, Storage},

@@ -28,8 +28,7 @@ use tower::{Layer, Service};
 use super::{DrawsOn, Policy, Time};
 use crate::{
     body::MinRateBody,
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
     limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
     middleware::RouteSlot,
     state::{App, AppState},

@@ -13,7 +13,7 @@ pub use routes::Routes;
 use axum::http::Uri;
 
 use crate::{
-    codes::{self, Code},
+    error::codes::{self, Code},
     extract::MAX_JSON,
     limits::{self, Budget},
 };

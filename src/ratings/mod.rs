@@ -12,12 +12,11 @@ use utoipa_axum::routes;
 
 use crate::{
     accounts::{CurrentUser, Scope},
-    cache, codes,
+    cache,
     database::{self, Transaction},
     envelope::{Nothing, Success},
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes, lang::Lang},
     extract::{Body, Fields, FromFields, Path, Query},
-    i18n::Lang,
     page::{Page, Pagination},
     plugins::{self, PluginId, RatingChange, Status},
     policy::{Policy, Routes},

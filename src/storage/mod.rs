@@ -29,8 +29,8 @@ use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use self::{disk::Disk, s3::S3};
 use crate::{
-    codes, config,
-    error::{Error, Result},
+    config,
+    error::{Error, Result, codes},
 };
 
 /// Bytes gathered before they are hashed and written in one go.

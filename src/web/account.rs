@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{self, LiveSession, PasswordChange, ProfileChange, SessionUser, User},
-    codes,
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes},
     state::{App, AppState},
 };
 

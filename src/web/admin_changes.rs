@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     admin::{self, PluginChange, UserChange},
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
     plugins,
     state::AppState,
 };

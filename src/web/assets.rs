@@ -6,7 +6,10 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::{codes, error::Error, extract::Path};
+use crate::{
+    error::{Error, codes},
+    extract::Path,
+};
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]

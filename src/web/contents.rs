@@ -14,8 +14,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    codes,
-    error::{OrRefuse, Result},
+    error::{OrRefuse, Result, codes},
     extract::{FromParams, Params, Path, Query},
     plugins::{self, Comparison, PluginDetail, PluginId, StoredFile},
     state::{App, AppState},

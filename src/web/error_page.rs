@@ -15,8 +15,7 @@ use axum::{
 
 use super::{cookies, look::Look, redirect};
 use crate::{
-    codes,
-    error::{Error, Refusal},
+    error::{Error, Refusal, codes},
     middleware::BASES,
     plugins::PluginItem,
     search::{self, Wanted},

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 
 use super::{cookies, redirect};
 use crate::{
-    codes,
-    error::{Error, Fault, Result},
+    error::{
+        Error, Fault, Result, codes,
+        lang::{Lang, Text},
+    },
     extract::{Fields, FromFields, Params, read_body},
-    i18n::{Lang, Text},
 };
 
 /// Fields that hold a number, a truth value or a list where the API expects one.

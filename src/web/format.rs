@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::look::Look;
-use crate::{i18n::Lang, timestamps};
+use crate::{error::lang::Lang, timestamps};
 
 impl Look {
     /// A whole number with separators.

@@ -11,8 +11,7 @@ use axum::{
 
 use super::{assets, cookies, icons};
 use crate::{
-    error::Result,
-    i18n::Lang,
+    error::{Result, lang::Lang},
     state::{App, AppState},
     token::random_hex,
 };

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
     extract::{Fields, FromFields, Path},
     plugins::{self, OwnPlugin, PluginDetail, PluginId, StatusChange},
     state::{App, AppState},

@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
-    codes,
-    error::{Error, OrRefuse, Result},
+    error::{Error, OrRefuse, Result, codes},
     extract::Path,
     page::Page,
     plugins::{self, PluginDetail, PluginId, PluginStats, Status, VersionItem},

@@ -16,9 +16,7 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
-    codes,
-    error::{Error, OrRefuse, Refusal, Result},
-    i18n::Lang,
+    error::{Error, OrRefuse, Refusal, Result, codes, lang::Lang},
     multipart::Form as Upload,
     plugins,
     state::{App, AppState},

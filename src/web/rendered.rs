@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     derived::{Derived, Work},
-    error::{Error, Result},
-    i18n::Lang,
+    error::{Error, Result, lang::Lang},
     plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile},
     state::App,
 };

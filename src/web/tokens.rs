@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     accounts::{self, ApiToken, NewToken},
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes},
     state::{App, AppState},
 };
 

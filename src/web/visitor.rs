@@ -16,10 +16,8 @@ use super::{
 };
 use crate::{
     accounts::{self, CurrentUser, SessionUser},
-    codes,
-    error::{Error, Result},
+    error::{Error, Result, codes, lang::Lang},
     extract::Params,
-    i18n::Lang,
     state::{App, AppState},
 };
 

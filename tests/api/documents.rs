@@ -22,7 +22,7 @@ fn keep(name: &str, wanted: &str) {
 
 #[test]
 fn the_page_of_error_codes_is_what_the_code_says() {
-    keep("docs/errors.md", &marketplace::error_docs::errors_page());
+    keep("docs/errors.md", &marketplace::error::docs::errors_page());
 }
 
 /// One setting as `config.toml` shows it.

@@ -134,7 +134,7 @@ async fn every_error_code_is_documented_once(db: PgPool) {
     let listed: Vec<&str> = listed.iter().map(|code| code.as_str().unwrap()).collect();
     let distinct: BTreeSet<&str> = listed.iter().copied().collect();
     assert_eq!(distinct.len(), listed.len());
-    let ours = marketplace::codes::ALL.iter().map(|code| code.code);
+    let ours = marketplace::error::codes::ALL.iter().map(|code| code.code);
     let all: BTreeSet<&str> = ours.chain(package::CODES.iter().map(|code| code.code)).collect();
     assert_eq!(distinct, all);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use marketplace::codes;
+use marketplace::error::codes;
 use serde_json::json;
 use sqlx::PgPool;
 

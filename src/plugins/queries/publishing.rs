@@ -5,10 +5,7 @@ use semver::Version;
 use sqlx::{PgConnection, query, query_as, query_scalar, types::Json};
 
 use super::super::model::Status;
-use crate::{
-    codes,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result, codes};
 
 /// A plugin's row, locked until the transaction ends.
 pub struct Locked {

@@ -3,6 +3,10 @@
 //! `IntoResponse` only attaches a [`Refusal`] to an empty response: the language and the request id
 //! belong to the request, so [`envelope`] writes the body where both are known.
 
+pub mod codes;
+pub mod docs;
+pub mod lang;
+
 use std::{io, sync::Arc};
 
 use axum::{
@@ -14,9 +18,9 @@ use serde::Serialize;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
-use crate::{
-    codes::{self, Code},
-    i18n::{Lang, Text},
+use self::{
+    codes::Code,
+    lang::{Lang, Text},
 };
 
 /// Everything a handler can fail with.

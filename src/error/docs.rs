@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use axum::http::StatusCode;
 
-use crate::codes::{self, status_of_package};
+use crate::error::codes::{self, status_of_package};
 
 const HEAD: &str = "\
 # Error codes · 错误码
