@@ -8,10 +8,10 @@ use tracing::{debug, warn};
 
 use crate::{
     accounts,
-    changes::Worker,
-    database,
+    data::{changes::Worker, database},
     error::{Error, codes},
-    health, plugins, search,
+    http::health,
+    plugins, search,
     state::{App, AppState},
 };
 

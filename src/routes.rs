@@ -23,9 +23,12 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::{
     accounts, admin,
     error::{Error, Result, codes},
-    health, middleware, openapi, plugins,
-    policy::{Policy, Routes},
-    process, ratings, ready, search,
+    http::{
+        cached_response, health, middleware, openapi,
+        policy::{Policy, Routes},
+    },
+    observe::process,
+    plugins, ratings, search,
     state::AppState,
     web,
 };
@@ -60,7 +63,8 @@ pub fn app(app: AppState) -> Router {
             (Policy::read(), web::not_found),
             (Policy::read(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
         );
-    let compressible = SizeAbove::new(ready::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
+    let compressible =
+        SizeAbove::new(cached_response::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
     // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
     // request. And here addresses can be rewritten before they are matched. Inside is only the policy of each route,
     // so that its refusals pass through all of this too.
@@ -75,7 +79,8 @@ pub fn app(app: AppState) -> Router {
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
     #[cfg(feature = "otel")]
-    let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::traces::around)).service(service);
+    let service =
+        ServiceBuilder::new().layer(axum::middleware::from_fn(crate::observe::traces::around)).service(service);
     Router::new().fallback_service(service)
 }
 

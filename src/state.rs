@@ -7,16 +7,14 @@ use sqlx::PgPool;
 
 use crate::{
     accounts::Passwords,
-    cache::{Cache, Redis},
-    changes::Feed,
     config::Config,
-    derived::DerivedData,
-    health::Health,
+    data::{changes::Feed, derived::DerivedData, redis::Redis},
+    http::{cache::Cache, health::Health},
     limits::Limits,
+    observe::metrics::Metrics,
     plugins::{Catalogue, Files, Items},
     search::Search,
     storage::Storage,
-    telemetry::Metrics,
     token::Signer,
 };
 

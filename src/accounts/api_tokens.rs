@@ -11,12 +11,13 @@ use super::{
     user::{CurrentUser, Scope, SessionUser, token_hash},
 };
 use crate::{
-    audit, database,
-    envelope::{Created, Nothing, Success},
+    data::{audit, database, timestamps},
     error::{Error, Result, codes, lang::Lang},
-    extract::{Body, Choice, Fields, FromFields, Path},
+    http::{
+        envelope::{Created, Nothing, Success},
+        extract::{Body, Choice, Fields, FromFields, Path},
+    },
     state::{App, AppState},
-    timestamps,
     token::random_hex,
 };
 

@@ -22,7 +22,7 @@ pub use user::{Admin, CurrentUser, Scope, SessionUser, find_session_user};
 
 use utoipa_axum::routes;
 
-use crate::policy::{Policy, Routes};
+use crate::http::policy::{Policy, Routes};
 
 /// The routes below `/auth`.
 pub fn router() -> Routes {

@@ -11,13 +11,14 @@ use super::{
     user::SessionUser,
 };
 use crate::{
-    audit, database,
-    envelope::Success,
+    data::{audit, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
-    extract::{Body, Fields, FromFields},
+    http::{
+        envelope::Success,
+        extract::{Body, Fields, FromFields},
+    },
     limits::{LOGIN_ACCOUNT, Subject},
     state::{App, AppState},
-    timestamps,
 };
 
 /// One's own account.

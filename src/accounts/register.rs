@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 
 use super::{password, queries};
 use crate::{
-    envelope::{Created, Success},
     error::{Result, lang::Lang},
-    extract::{Body, Fields, FromFields},
+    http::{
+        envelope::{Created, Success},
+        extract::{Body, Fields, FromFields},
+    },
     state::{App, AppState},
 };
 

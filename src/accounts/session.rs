@@ -17,9 +17,11 @@ use super::{
     queries::{self, Rotation, User},
 };
 use crate::{
-    envelope::{Nothing, Success},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
-    extract::{Body, Fields, FromFields},
+    http::{
+        envelope::{Nothing, Success},
+        extract::{Body, Fields, FromFields},
+    },
     limits::Client,
     state::{App, AppState},
     token::Use,

@@ -12,8 +12,7 @@ use uuid::Uuid;
 use super::queries;
 use crate::{
     error::{Error, OrRefuse, Result, codes},
-    extract::Choice,
-    policy::PendingBudget,
+    http::{extract::Choice, policy::PendingBudget},
     state::{App, AppState},
     token::Use,
 };

@@ -14,14 +14,15 @@ use utoipa_axum::routes;
 
 use crate::{
     accounts::{Admin, CurrentUser},
-    audit::{self, Act},
-    envelope::{Nothing, Success},
+    data::audit::{self, Act},
     error::{OrRefuse, Result, codes, lang::Lang},
-    extract::{FromParams, Params, Path, Query},
-    page::{Page, Pagination},
-    plugins as catalogue,
-    policy::{Policy, Routes},
-    ratings,
+    http::{
+        envelope::{Nothing, Success},
+        extract::{FromParams, Params, Path, Query},
+        page::{Page, Pagination},
+        policy::{Policy, Routes},
+    },
+    plugins as catalogue, ratings,
     state::{App, AppState},
 };
 

@@ -8,13 +8,15 @@ use utoipa::ToSchema;
 use super::{Why, offset};
 use crate::{
     accounts::Admin,
-    envelope::{Nothing, Success},
+    data::timestamps,
     error::{Result, lang::Lang},
-    extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
-    page::{Page, Pagination},
+    http::{
+        envelope::{Nothing, Success},
+        extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
+        page::{Page, Pagination},
+    },
     plugins::{self, AdminRow, PluginId, Status},
     state::AppState,
-    timestamps,
 };
 
 impl Choice for Status {

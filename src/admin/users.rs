@@ -8,14 +8,15 @@ use utoipa::ToSchema;
 use super::offset;
 use crate::{
     accounts::{self, Admin, CurrentUser, UserRow},
-    audit, database,
-    envelope::{Nothing, Success},
+    data::{audit, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
-    extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
-    page::{Page, Pagination},
+    http::{
+        envelope::{Nothing, Success},
+        extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
+        page::{Page, Pagination},
+    },
     plugins::read_optional_reason,
     state::{App, AppState},
-    timestamps,
 };
 
 /// Which users to show.

@@ -9,9 +9,8 @@ use sqlx::PgPool;
 use super::start::connect;
 use crate::{
     accounts::{self, NewUser, Passwords},
-    audit,
     config::Config,
-    database,
+    data::{audit, database},
     error::Error,
     token::random_hex,
 };

@@ -13,14 +13,21 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::start::{Database, connect_alone, open_app};
-use crate::{config::Config, health, jobs, plugins, routes, server, state::App, telemetry};
+use crate::{
+    config::Config,
+    http::{health, server},
+    jobs,
+    observe::logs,
+    plugins, routes,
+    state::App,
+};
 
 /// Longest time each for the last counts, for closing connections and for the last traces, after all requests are done or given up.
 const LAST_STEPS: Duration = Duration::from_secs(3);
 
 /// Runs the server until SIGTERM, SIGINT or SIGHUP.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::start_logging(&config.log)?;
+    logs::start(&config.log)?;
     let mut signals = Signals::listen()?;
     // The port first: a second server by mistake should fail before it touches any data.
     let (host, port) = (config.server.host.clone(), config.server.port);
@@ -40,7 +47,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     served?;
     info!("stopped");
     #[cfg(feature = "otel")]
-    crate::traces::finish(LAST_STEPS).await;
+    crate::observe::traces::finish(LAST_STEPS).await;
     Ok(())
 }
 

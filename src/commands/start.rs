@@ -17,19 +17,21 @@ use tracing::warn;
 
 use crate::{
     accounts::Passwords,
-    cache::{Cache, Redis},
-    changes::{self, Worker},
     config::{self, Config},
-    database,
-    database_monitor::DatabaseMonitor,
-    derived::DerivedData,
-    health::Health,
+    data::{
+        changes::{self, Worker},
+        database,
+        derived::DerivedData,
+        monitor::DatabaseMonitor,
+        redis::Redis,
+    },
+    http::{cache::Cache, health::Health},
     limits::Limits,
+    observe::metrics::Metrics,
     plugins::{Catalogue, Files, Items},
     search::Search,
     state::{App, AppState},
     storage::Storage,
-    telemetry::Metrics,
     token::{Signer, kept_secret},
 };
 

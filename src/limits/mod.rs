@@ -2,7 +2,7 @@
 //!
 //! Requests are counted in fixed windows in this process. With Redis, each process writes its totals there a few times a
 //! second and reads those of the others, so that all of them together keep one limit without a round trip per request;
-//! without Redis each process keeps its own. Which budget a request draws on is declared at its route ([`crate::policy`]).
+//! without Redis each process keeps its own. Which budget a request draws on is declared at its route ([`crate::http::policy`]).
 
 mod budget;
 mod client;
@@ -17,7 +17,7 @@ pub use client::Client;
 use sharing::Sharing;
 use windows::{Key, Windows};
 
-use crate::{cache::Redis, config, error::Result};
+use crate::{config, data::redis::Redis, error::Result};
 
 /// All budgets of all users and addresses.
 pub struct Limits {

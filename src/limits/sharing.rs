@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::windows::{Key, Window, Windows};
-use crate::cache::Redis;
+use crate::data::redis::Redis;
 
 /// The stream of counters that are half used, and how much of it is kept.
 const WARNINGS: &str = "limit:warnings";

@@ -23,10 +23,9 @@ use super::{
     queries,
 };
 use crate::{
-    derived::{Derived, Work},
-    envelope::Success,
+    data::derived::{Derived, Work},
     error::{OrRefuse, Result, codes},
-    extract::Path,
+    http::{envelope::Success, extract::Path},
     state::{App, AppState},
 };
 

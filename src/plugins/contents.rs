@@ -17,7 +17,7 @@ use super::{
     queries::{self, VersionFile},
 };
 use crate::{
-    derived::{Derived, Work},
+    data::derived::{Derived, Work},
     error::{Error, Result, codes},
     state::App,
     storage::{Received, Storage},

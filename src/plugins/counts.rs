@@ -5,7 +5,7 @@ use time::{Date, OffsetDateTime};
 use tracing::{error, warn};
 
 use super::queries::{self, VersionFile};
-use crate::{database, error::Result, failpoint, state::App};
+use crate::{data::database, error::Result, observe::failpoint, state::App};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 

@@ -11,12 +11,14 @@ use super::{
     queries,
 };
 use crate::{
-    cache::{self, Version},
-    database,
-    envelope::Success,
+    data::database,
     error::{OrRefuse, Result, codes},
-    extract::Path,
-    ready::Ready,
+    http::{
+        cache::{self, Version},
+        cached_response::CachedResponse,
+        envelope::Success,
+        extract::Path,
+    },
     state::{App, AppState},
 };
 
@@ -42,7 +44,7 @@ pub async fn of_plugin<F>(
     what: &str,
     time: i32,
     make: impl FnOnce() -> F + Send,
-) -> Result<Arc<Ready>>
+) -> Result<Arc<CachedResponse>>
 where
     F: Future<Output = Result<Vec<u8>>> + Send,
 {
@@ -53,7 +55,7 @@ where
             app.cache.shared(format!("{what}/{id}"), version, make).await
         }
         // What is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
-        None => Ok(Arc::new(Ready::new(app.health.database.read(Box::pin(make())).await?.into()))),
+        None => Ok(Arc::new(CachedResponse::new(app.health.database.read(Box::pin(make())).await?.into()))),
     }
 }
 

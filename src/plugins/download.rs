@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result, codes},
-    extract::{FromParams, Params, Path, Query},
-    range::{self, Range},
+    http::{
+        extract::{FromParams, Params, Path, Query},
+        range::{self, Range},
+    },
     state::AppState,
     storage::Part,
 };

@@ -14,7 +14,11 @@ use super::{
     contents::{self, StoredFile},
     model::PluginId,
 };
-use crate::{envelope::Success, error::Result, extract::Path, state::AppState};
+use crate::{
+    error::Result,
+    http::{envelope::Success, extract::Path},
+    state::AppState,
+};
 
 /// A version never changes, but it can be banned, so every use is checked with us.
 pub(super) const REVALIDATE: [(HeaderName, HeaderValue); 1] =

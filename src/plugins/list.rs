@@ -8,10 +8,12 @@ use utoipa::ToSchema;
 
 use super::{catalogue::Listed, model::PluginItem, queries};
 use crate::{
-    cache,
-    envelope::Success,
     error::{Error, Result},
-    page::{Page, Pagination},
+    http::{
+        cache,
+        envelope::Success,
+        page::{Page, Pagination},
+    },
     state::{App, AppState},
 };
 

@@ -15,12 +15,17 @@ use super::{
 };
 use crate::{
     accounts::{self, CurrentUser, Scope},
-    audit, cache,
-    database::{self, Transaction},
-    envelope::{Nothing, Success},
+    data::{
+        audit,
+        database::{self, Transaction},
+    },
     error::{Error, OrRefuse, Result, codes, lang::Lang},
-    extract::{Body, Choice, Fields, FromFields, Path},
-    ready::Ready,
+    http::{
+        cache,
+        cached_response::CachedResponse,
+        envelope::{Nothing, Success},
+        extract::{Body, Choice, Fields, FromFields, Path},
+    },
     state::{App, AppState},
     storage::Storage,
 };
@@ -241,7 +246,7 @@ pub struct Owners {
 pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
     super::details::find_visible(&app, &id).await?;
     let owners = queries::owners(&app.db, id.as_str()).await?;
-    Ok(Ready::new(cache::json(&*Success::of(Owners { owners }))?.into()).respond(&headers))
+    Ok(CachedResponse::new(cache::json(&*Success::of(Owners { owners }))?.into()).respond(&headers))
 }
 
 /// Adds an owner.

@@ -41,7 +41,7 @@ use utoipa_axum::routes;
 
 use crate::{
     error::codes,
-    policy::{Policy, Routes},
+    http::policy::{Policy, Routes},
 };
 
 /// Largest body of an upload: a package, and room of its own for the multipart frame around it.

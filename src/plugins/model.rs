@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::timestamps;
+use crate::data::timestamps;
 
 /// The id of a plugin; only holds what an id can be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

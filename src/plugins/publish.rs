@@ -24,15 +24,19 @@ use super::{
 };
 use crate::{
     accounts::{CurrentUser, Scope},
-    database::{self, Transaction},
-    derived::Work,
-    envelope::Success,
+    data::{
+        database::{self, Transaction},
+        derived::Work,
+    },
     error::{
         Error, Fault, OrRefuse, Refusal, Result, codes,
         lang::{Lang, Text},
     },
-    failpoint,
-    multipart::{Form, Part},
+    http::{
+        envelope::Success,
+        multipart::{Form, Part},
+    },
+    observe::failpoint,
     state::{App, AppState},
     storage::{Received, Storage},
 };

@@ -13,10 +13,12 @@ use super::{
     queries,
 };
 use crate::{
-    cache,
-    envelope::Success,
     error::Result,
-    extract::{FromParams, Params, Path, Query},
+    http::{
+        cache,
+        envelope::Success,
+        extract::{FromParams, Params, Path, Query},
+    },
     state::{App, AppState},
 };
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    database,
+    data::database,
     error::Result,
     state::App,
     storage::{Storage, Stored},

@@ -12,16 +12,20 @@ use utoipa_axum::routes;
 
 use crate::{
     accounts::{CurrentUser, Scope},
-    cache,
-    database::{self, Transaction},
-    envelope::{Nothing, Success},
+    data::{
+        database::{self, Transaction},
+        timestamps,
+    },
     error::{Error, OrRefuse, Result, codes, lang::Lang},
-    extract::{Body, Fields, FromFields, Path, Query},
-    page::{Page, Pagination},
+    http::{
+        cache,
+        envelope::{Nothing, Success},
+        extract::{Body, Fields, FromFields, Path, Query},
+        page::{Page, Pagination},
+        policy::{Policy, Routes},
+    },
     plugins::{self, PluginId, RatingChange, Status},
-    policy::{Policy, Routes},
     state::{App, AppState},
-    timestamps,
 };
 
 pub use queries::{Reviewed, find_own, find_plugin_of, recent};

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
 use time::OffsetDateTime;
 
 use super::Rating;
-use crate::{error::Result, page::Page};
+use crate::{error::Result, http::page::Page};
 
 pub(super) async fn list(db: impl PgExecutor<'_>, plugin: &str, page: Page) -> Result<Vec<Rating>> {
     Ok(query_as!(

@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
 use crate::{
-    changes::Change,
+    data::changes::Change,
     plugins::{self, Text, TextChange},
     state::App,
 };

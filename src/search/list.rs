@@ -9,11 +9,13 @@ use semver::Version;
 use utoipa::ToSchema;
 
 use crate::{
-    cache,
-    envelope::Success,
     error::Result,
-    extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
-    page::Page,
+    http::{
+        cache,
+        envelope::Success,
+        extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
+        page::Page,
+    },
     plugins::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     state::{App, AppState},
 };

@@ -12,7 +12,7 @@ pub use list::{Wanted, find};
 
 use utoipa_axum::routes;
 
-use crate::policy::{Policy, Routes};
+use crate::http::policy::{Policy, Routes};
 
 /// The routes `/plugins` (reading) and `/search`.
 pub fn router() -> Routes {

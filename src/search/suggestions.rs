@@ -5,12 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    cache,
-    envelope::Success,
     error::Result,
-    extract::{FromParams, Params, Query},
+    http::{
+        cache,
+        cached_response::CachedResponse,
+        envelope::Success,
+        extract::{FromParams, Params, Query},
+    },
     plugins::Filter,
-    ready::Ready,
     state::AppState,
 };
 
@@ -45,5 +47,5 @@ pub async fn suggestions(
     let filter = Filter::default();
     let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
     let suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
-    Ok(Ready::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
+    Ok(CachedResponse::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
 }

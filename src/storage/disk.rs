@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{PLUGINS, Part, Received, Stored};
-use crate::{error::Result, failpoint};
+use crate::{error::Result, observe::failpoint};
 
 /// Files of at most so many bytes are kept in memory,
 const SMALL: u64 = 64 * 1024;

@@ -11,11 +11,13 @@ use super::{
 };
 use crate::{
     accounts::{self, UserRow},
-    audit::{self, Act},
+    data::audit::{self, Act},
     error::Result,
-    extract::{Choice, FromParams, Params, Query},
-    health::Standing,
-    page::{Page, Pagination},
+    http::{
+        extract::{Choice, FromParams, Params, Query},
+        health::Standing,
+        page::{Page, Pagination},
+    },
     plugins::{self, AdminRow, MarketplaceStats, Status},
     ratings::{self, Reviewed},
     state::AppState,

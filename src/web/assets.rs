@@ -8,7 +8,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::{
     error::{Error, codes},
-    extract::Path,
+    http::extract::Path,
 };
 
 #[derive(RustEmbed)]

@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use super::{look::Look, plugin};
 use crate::{
     error::Result,
-    extract::{FromParams, Params, Path, Query},
+    http::extract::{FromParams, Params, Path, Query},
     plugins::PluginId,
     state::AppState,
 };

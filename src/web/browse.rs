@@ -13,8 +13,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{look::Look, visitor::Visitor};
 use crate::{
     error::Result,
-    extract::{Choice, FromParams, Params, Query, query_values},
-    page::{Page, Pagination},
+    http::{
+        extract::{Choice, FromParams, Params, Query, query_values},
+        page::{Page, Pagination},
+    },
     plugins::{Filter, Order, PluginItem, Sort, StatusFilter},
     search::{self, Wanted},
     state::{App, AppState},

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{OrRefuse, Result, codes},
-    extract::{FromParams, Params, Path, Query},
+    http::extract::{FromParams, Params, Path, Query},
     plugins::{self, Comparison, PluginDetail, PluginId, StoredFile},
     state::{App, AppState},
 };

@@ -16,7 +16,7 @@ use axum::{
 use super::{cookies, look::Look, redirect};
 use crate::{
     error::{Error, Refusal, codes},
-    middleware::BASES,
+    http::middleware::BASES,
     plugins::PluginItem,
     search::{self, Wanted},
     state::{App, AppState},

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{look::Look, plugin};
 use crate::{
     error::Result,
-    extract::Path,
+    http::extract::Path,
     plugins::{self, PluginId, Release},
     state::AppState,
 };

@@ -13,7 +13,7 @@ use crate::{
         Error, Fault, Result, codes,
         lang::{Lang, Text},
     },
-    extract::{Fields, FromFields, Params, read_body},
+    http::extract::{Fields, FromFields, Params, read_body},
 };
 
 /// Fields that hold a number, a truth value or a list where the API expects one.

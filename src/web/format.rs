@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::look::Look;
-use crate::{error::lang::Lang, timestamps};
+use crate::{data::timestamps, error::lang::Lang};
 
 impl Look {
     /// A whole number with separators.

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::{look::Look, visitor::Visitor};
 use crate::{
     error::Result,
-    page::Page,
+    http::page::Page,
     plugins::{self, Filter, Listed, PluginItem, Sort, Totals},
     state::{App, AppState},
 };

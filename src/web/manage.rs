@@ -14,7 +14,7 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     error::{Error, Result, codes},
-    extract::{Fields, FromFields, Path},
+    http::extract::{Fields, FromFields, Path},
     plugins::{self, OwnPlugin, PluginDetail, PluginId, StatusChange},
     state::{App, AppState},
 };

@@ -40,8 +40,8 @@ pub use error_page::{around, not_found};
 use axum::{Extension, handler::Handler};
 
 use crate::{
+    http::policy::{Policy, Routes},
     plugins,
-    policy::{Policy, Routes},
 };
 
 /// Every page, form and asset of the website.

@@ -20,8 +20,7 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     error::{Error, OrRefuse, Result, codes},
-    extract::Path,
-    page::Page,
+    http::{extract::Path, page::Page},
     plugins::{self, PluginDetail, PluginId, PluginStats, Status, VersionItem},
     ratings::{self, Ratings},
     state::{App, AppState},

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     error::{Error, OrRefuse, Refusal, Result, codes, lang::Lang},
-    multipart::Form as Upload,
+    http::multipart::Form as Upload,
     plugins,
     state::{App, AppState},
     storage::Received,

@@ -9,7 +9,7 @@ use super::{
     markdown::{self, Prose},
 };
 use crate::{
-    derived::{Derived, Work},
+    data::derived::{Derived, Work},
     error::{Error, Result, lang::Lang},
     plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile},
     state::App,

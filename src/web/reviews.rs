@@ -16,8 +16,10 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     error::Result,
-    extract::{Path, Query},
-    page::Page,
+    http::{
+        extract::{Path, Query},
+        page::Page,
+    },
     plugins::{PluginDetail, PluginId},
     ratings::{self, NewRating, Ratings},
     state::{App, AppState},

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     accounts::{self, BrowserSession, Login, NewUser},
     error::Result,
-    extract::{FromParams, Params, Query},
+    http::extract::{FromParams, Params, Query},
     limits::Client,
     state::{App, AppState},
 };

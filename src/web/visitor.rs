@@ -17,7 +17,7 @@ use super::{
 use crate::{
     accounts::{self, CurrentUser, SessionUser},
     error::{Error, Result, codes, lang::Lang},
-    extract::Params,
+    http::extract::Params,
     state::{App, AppState},
 };
 

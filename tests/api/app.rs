@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use marketplace::{commands::open_app, config::Config, jobs, routes, server, state::AppState};
+use marketplace::{commands::open_app, config::Config, http::server, jobs, routes, state::AppState};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinSet};

@@ -332,12 +332,12 @@ async fn a_quiet_response_is_not_a_stalled_client(db: PgPool) {
         });
         axum::body::Body::from_stream(pieces)
     });
-    let listener = marketplace::server::listen("127.0.0.1", 0).await.unwrap();
+    let listener = marketplace::http::server::listen("127.0.0.1", 0).await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = app.state.config.server.clone();
     let router = axum::Router::new().route("/", quiet);
     tokio::spawn(async move {
-        marketplace::server::serve(listener, router, &settings, std::future::pending()).await;
+        marketplace::http::server::serve(listener, router, &settings, std::future::pending()).await;
     });
     let answer = reqwest::get(format!("http://{address}/")).await.unwrap().text();
     let over_http2 = async {

@@ -432,7 +432,7 @@ async fn a_sweep_waits_for_whoever_publishes_under_the_name_of_a_stray(db: PgPoo
     std::fs::write(&file, "stray").unwrap();
     let past = std::time::SystemTime::now() - Duration::from_secs(7200);
     std::fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
-    let mut publishing = marketplace::database::begin(&app.state.db).await.unwrap();
+    let mut publishing = marketplace::data::database::begin(&app.state.db).await.unwrap();
     sqlx::query("insert into plugins (id, name, description, author) values ('hello', '', '', '')")
         .execute(&mut *publishing)
         .await

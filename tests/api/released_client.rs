@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use flate2::read::GzDecoder;
-use marketplace::{changes::Change, search};
+use marketplace::{data::changes::Change, search};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgPool;
@@ -153,7 +153,7 @@ impl Dice {
 
 /// Fills the catalogue by hand: three hundred uploads would take longer than all else here.
 async fn fill(app: &TestApp, dice: &mut Dice) -> Vec<String> {
-    let (mut names, mut tx) = (Vec::new(), marketplace::database::begin(&app.state.db).await.unwrap());
+    let (mut names, mut tx) = (Vec::new(), marketplace::data::database::begin(&app.state.db).await.unwrap());
     for i in 0..300 {
         // Ids and versions of every length shift what follows through byte 200.
         let id = format!("p{i:03}{}", "x".repeat(dice.roll(46)));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use marketplace::{config, database};
+use marketplace::{config, data::database};
 use sqlx::{ConnectOptions, PgPool, query, query_scalar};
 use tokio::time::sleep;
 

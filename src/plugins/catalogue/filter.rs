@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use crate::extract::Choice;
+use crate::http::extract::Choice;
 
 /// What a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

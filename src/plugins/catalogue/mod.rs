@@ -23,7 +23,11 @@ use time::OffsetDateTime;
 pub use self::filter::{Filter, Order, Sort, StatusFilter};
 use self::state::{Slot, State, slice};
 use super::{model::Status, queries};
-use crate::{cache::Version as CacheVersion, changes::Change, page::Page, state::App};
+use crate::{
+    data::changes::Change,
+    http::{cache::Version as CacheVersion, page::Page},
+    state::App,
+};
 
 /// What lists need to know of one plugin.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use semver::Version;
 use time::OffsetDateTime;
 
 use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity};
-use crate::{page::Page, plugins::model::Status};
+use crate::{http::page::Page, plugins::model::Status};
 
 pub(super) type Slot = u32;
 const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];

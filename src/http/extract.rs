@@ -15,8 +15,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::{
-    body::Stalled,
     error::{Error, Fault, OrRefuse, Result, codes, lang::Text},
+    http::body::Stalled,
 };
 
 /// The most bytes of a JSON body or a form.

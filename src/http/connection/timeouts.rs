@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::ConnectionStats;
-use crate::{body::MIN_BYTES_PER_SECOND, config};
+use crate::{config, http::body::MIN_BYTES_PER_SECOND};
 
 /// How long an HTTP/2 client may take to acknowledge that its idle connection is closed.
 const GOAWAY_TIME: Duration = Duration::from_millis(100);

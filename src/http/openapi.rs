@@ -12,7 +12,7 @@ use utoipa::{
 
 use crate::{
     error::{FailureBody, codes},
-    middleware::BASES,
+    http::middleware::BASES,
 };
 
 /// Every stable error code, the server's and the packages', each once.

@@ -14,10 +14,12 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    database_monitor::DatabaseMonitor,
-    envelope::Success,
+    data::monitor::DatabaseMonitor,
     error::{Error, Fault, Result, codes, lang::Text},
-    policy::{Policy, Routes},
+    http::{
+        envelope::Success,
+        policy::{Policy, Routes},
+    },
     state::{App, AppState},
 };
 

@@ -1,5 +1,5 @@
 //! What happens around every request: its id, its client, its log line, and the envelope and headers of
-//! its answer. What holds for one route only is in [`crate::policy`].
+//! its answer. What holds for one route only is in [`crate::http::policy`].
 
 use std::{
     net::SocketAddr,

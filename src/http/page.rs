@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{Fields, FromParams, Params};
+use crate::http::extract::{Fields, FromParams, Params};
 
 /// Pages beyond this cannot be asked for; larger numbers are capped, and clients count in 32 bits.
 const MAX_PAGE: u32 = 10_000_000;

@@ -37,7 +37,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config,
-    connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
+    http::connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
 };
 
 /// The form of `Date` (RFC 9110, 5.6.7).

@@ -23,7 +23,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::middleware::{REQUEST_ID, RouteSlot};
+use crate::http::middleware::{REQUEST_ID, RouteSlot};
 
 /// What spans of requests are called among log lines. Logs leave them out: the id of the request is in both.
 pub const TARGET: &str = "request_span";

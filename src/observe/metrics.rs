@@ -1,9 +1,7 @@
-//! Logs and metrics.
+//! Metrics, in the text format of Prometheus.
 
 use std::{
     collections::HashMap,
-    io::{self, IsTerminal},
-    path::Path,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -11,53 +9,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{
-    config::{Log, LogFormat},
-    process,
-};
+use super::process;
 
 /// Plugins that get a label of their own; further ones are counted as `other`, so that the number of
 /// time series is bounded whatever is published.
 const MOST_LABELS: usize = 500;
-
-/// Notices of PostgreSQL ("already exists, skipping") say nothing to an operator; spans of requests are for traces.
-const QUIET: &str = "sqlx::postgres::notice=warn,request_span=off";
-
-/// Starts logging to stdout and, when configured, to a rotated file.
-///
-/// # Errors
-/// When the filter is malformed or the folder cannot be written.
-pub fn start_logging(log: &Log) -> anyhow::Result<()> {
-    let filter = |log: &Log| EnvFilter::try_new(format!("{QUIET},{}", log.level)).context("log.level");
-    let stdout = match log.format {
-        // Colours are for a terminal; in a file they hide the fields from whoever searches.
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
-    };
-    let file = match log.folder.as_str() {
-        "" => None,
-        folder => {
-            let writer = Arc::new(crate::log_file::LogFile::open(Path::new(folder))?);
-            Some(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(writer)
-                    .with_filter(filter(log)?),
-            )
-        }
-    };
-    let registry = tracing_subscriber::registry().with(stdout.with_filter(filter(log)?)).with(file);
-    #[cfg(feature = "otel")]
-    let registry = registry.with(crate::traces::layer()?);
-    registry.init();
-    Ok(())
-}
 
 /// The process's metrics, in Prometheus' text format.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::{Policy, enforce::PolicyLayer};
-use crate::{middleware::BASES, state::AppState};
+use crate::{http::middleware::BASES, state::AppState};
 
 /// Routes, each with the policy that holds for it.
 #[derive(Default)]

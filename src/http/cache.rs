@@ -5,31 +5,18 @@
 //! unavailable the last one is given instead. Everything here can be recomputed: a failure of Redis is
 //! a miss, never an error.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, counter, gauge};
 use moka::ops::compute::{CompResult, Op};
-use redis::{
-    FromRedisValue, Pipeline,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use super::cached_response::CachedResponse;
 use crate::{
-    database_monitor::DatabaseMonitor,
+    data::{monitor::DatabaseMonitor, redis::Redis},
     error::{Error, Result},
-    ready::Ready,
 };
-
-/// Longest wait for Redis: a slow cache is worth less than none.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Longest wait for the current answer when an earlier one is known.
 const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
@@ -64,7 +51,7 @@ pub struct Cache {
 #[derive(Clone)]
 struct Kept {
     version: Version,
-    ready: Arc<Ready>,
+    ready: Arc<CachedResponse>,
 }
 
 impl Cache {
@@ -91,7 +78,12 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `make`; they are not kept. 503 when it takes too long.
-    pub async fn local<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    pub async fn local<F>(
+        &self,
+        key: String,
+        version: Version,
+        make: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<CachedResponse>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
@@ -110,7 +102,7 @@ impl Cache {
         version: Version,
         kept: Option<Kept>,
         make: impl FnOnce() -> F + Send,
-    ) -> Result<Arc<Ready>>
+    ) -> Result<Arc<CachedResponse>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
@@ -143,7 +135,12 @@ impl Cache {
     }
 
     /// Makes an answer and keeps it, unless somebody else just did.
-    async fn make<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    async fn make<F>(
+        &self,
+        key: String,
+        version: Version,
+        make: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<CachedResponse>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
@@ -151,7 +148,7 @@ impl Cache {
             if kept.is_some_and(|kept| kept.value().version == version) {
                 return Ok::<_, Error>(Op::Nop);
             }
-            let ready = Arc::new(Ready::new(make().await?.into()));
+            let ready = Arc::new(CachedResponse::new(make().await?.into()));
             Ok(Op::Put(Kept { version, ready }))
         };
         match self.memory.entry(key).and_try_compute_with(compute).await? {
@@ -168,7 +165,12 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `make`; they are not kept.
-    pub async fn shared<F>(&self, key: String, version: Version, make: impl FnOnce() -> F + Send) -> Result<Arc<Ready>>
+    pub async fn shared<F>(
+        &self,
+        key: String,
+        version: Version,
+        make: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<CachedResponse>>
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
@@ -192,99 +194,6 @@ impl Cache {
     pub fn measure(&self) {
         gauge!("cache_bytes").set(self.memory.weighted_size() as f64);
         gauge!("cache_entries").set(self.memory.entry_count() as f64);
-    }
-}
-/// Timeouts in a row after which a new connection is made.
-const MOST_TIMEOUTS: u32 = 5;
-
-/// A connection to Redis that repairs itself.
-pub struct Redis {
-    client: redis::Client,
-    manager: Mutex<ConnectionManager>,
-    timeouts: AtomicU32,
-    is_well: AtomicBool,
-}
-
-fn manager(client: &redis::Client) -> redis::RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
-        .set_number_of_retries(1);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-}
-
-impl Redis {
-    /// Prepares the connection; whether Redis answers shows later.
-    ///
-    /// # Errors
-    /// When the address is malformed.
-    pub fn connect(url: &str) -> anyhow::Result<Self> {
-        let client = redis::Client::open(url).map_err(|e| anyhow::anyhow!("redis.url: {e}"))?;
-        let manager = Mutex::new(manager(&client)?);
-        Ok(Self { client, manager, timeouts: AtomicU32::new(0), is_well: AtomicBool::new(true) })
-    }
-
-    /// Runs commands; `None` when Redis fails or takes too long.
-    pub async fn run<T: FromRedisValue>(&self, pipe: &Pipeline) -> Option<T> {
-        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = tokio::time::timeout(PATIENCE, pipe.query_async::<T>(&mut manager)).await;
-        let is_well = matches!(result, Ok(Ok(_)));
-        let is_silent = match &result {
-            Ok(Ok(_)) => false,
-            Ok(Err(e)) => e.is_timeout(),
-            Err(_) => true,
-        };
-        self.note_silence(is_silent);
-        if self.is_well.swap(is_well, Ordering::Relaxed) != is_well {
-            if is_well {
-                info!("Redis answers again");
-            } else {
-                warn!("Redis does not answer; going on without it");
-            }
-        }
-        result.ok()?.ok()
-    }
-
-    /// A connection that broke is noticed by its manager; one that went silent would be kept for ever.
-    fn note_silence(&self, is_silent: bool) {
-        if !is_silent {
-            self.timeouts.store(0, Ordering::Relaxed);
-        } else if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_TIMEOUTS {
-            self.timeouts.store(0, Ordering::Relaxed);
-            if let Ok(fresh) = manager(&self.client) {
-                *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
-            }
-        }
-    }
-
-    /// Whether Redis answers now.
-    pub async fn ping(&self) -> bool {
-        let mut ping = redis::pipe();
-        ping.cmd("PING");
-        self.run::<Vec<String>>(&ping).await.is_some()
-    }
-
-    /// A value; not even asked for while Redis is known to be away, so that it costs no time then.
-    async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        if !self.is_well.load(Ordering::Relaxed) {
-            return None;
-        }
-        let mut get = redis::pipe();
-        get.get(name);
-        let (value,) = self.run::<(Option<Vec<u8>>,)>(&get).await?;
-        value
-    }
-
-    /// Sets a value for a while, without anybody waiting for it.
-    fn set(self: Arc<Self>, name: String, value: Vec<u8>, seconds: u64) {
-        if !self.is_well.load(Ordering::Relaxed) || seconds == 0 {
-            return;
-        }
-        tokio::spawn(async move {
-            let mut set = redis::pipe();
-            set.set_ex(name, value, seconds).ignore();
-            self.run::<()>(&set).await;
-        });
     }
 }
 

@@ -13,7 +13,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use crate::range;
+use crate::http::range;
 
 /// What an answer takes beside its bytes: its parts, and its place in the cache.
 const OVERHEAD: usize = 768;
@@ -25,7 +25,7 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=0, 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer that may be sent many times.
-pub struct Ready {
+pub struct CachedResponse {
     body: Bytes,
     etag: HeaderValue,
     gzip: OnceLock<Bytes>,
@@ -41,7 +41,7 @@ enum Coding {
     Zstd,
 }
 
-impl Ready {
+impl CachedResponse {
     /// An answer with these bytes.
     pub fn new(body: Bytes) -> Self {
         let hash = Sha256::digest(&body);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_known_answer_is_not_sent_again() {
-        let ready = Ready::new(Bytes::from_static(b"{}"));
+        let ready = CachedResponse::new(Bytes::from_static(b"{}"));
         let first = ready.respond(&HeaderMap::new());
         let etag = first.headers()[header::ETAG].to_str().expect("text").to_owned();
         let again = ready.respond(&request(header::IF_NONE_MATCH, &etag));

@@ -14,7 +14,7 @@ use axum::http::Uri;
 
 use crate::{
     error::codes::{self, Code},
-    extract::MAX_JSON,
+    http::extract::MAX_JSON,
     limits::{self, Budget},
 };
 

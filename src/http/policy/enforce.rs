@@ -27,10 +27,9 @@ use tower::{Layer, Service};
 
 use super::{DrawsOn, Policy, Time};
 use crate::{
-    body::MinRateBody,
     error::{Error, Result, codes},
+    http::{body::MinRateBody, middleware::RouteSlot},
     limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
-    middleware::RouteSlot,
     state::{App, AppState},
     token::{Signer, Use},
 };

@@ -27,8 +27,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use crate::{
-    body::Stalled,
     error::{Error, Result, codes},
+    http::body::Stalled,
 };
 
 /// Longest `Content-Type`, which holds the boundary.

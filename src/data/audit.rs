@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{error::Result, timestamps};
+use crate::{data::timestamps, error::Result};
 
 /// One act.
 #[expect(missing_docs, reason = "the names say it")]
