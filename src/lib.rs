@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod catalogue;
 pub mod commands;
 pub mod config;
 pub mod data;

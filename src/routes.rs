@@ -21,7 +21,7 @@ use tower_http::{
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    accounts, admin,
+    accounts, admin, catalogue,
     error::{Error, Result, codes},
     http::{
         cached_response, health, middleware, openapi,
@@ -40,6 +40,7 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 fn parts() -> Routes {
     Routes::new()
         .merge(accounts::router())
+        .merge(catalogue::router())
         .merge(plugins::router())
         .merge(search::router())
         .merge(ratings::router())

@@ -7,12 +7,13 @@ use sqlx::PgPool;
 
 use crate::{
     accounts::Passwords,
+    catalogue::{Catalogue, Items},
     config::Config,
     data::{changes::Feed, derived::DerivedData, redis::Redis},
     http::{cache::Cache, health::Health},
     limits::Limits,
     observe::metrics::Metrics,
-    plugins::{Catalogue, Files, Items},
+    plugins::Files,
     search::Search,
     storage::Storage,
     token::Signer,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{Why, offset};
 use crate::{
     accounts::Admin,
+    catalogue::{PluginId, Status},
     data::timestamps,
     error::{Result, lang::Lang},
     http::{
@@ -15,7 +16,7 @@ use crate::{
         extract::{Body, Choice, Fields, FromFields, FromParams, Params, Path, Query},
         page::{Page, Pagination},
     },
-    plugins::{self, AdminRow, PluginId, Status},
+    plugins::{self, AdminRow},
     state::AppState,
 };
 

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::{
     accounts::Passwords,
+    catalogue::{Catalogue, Items},
     config::{self, Config},
     data::{
         changes::{self, Worker},
@@ -28,7 +29,7 @@ use crate::{
     http::{cache::Cache, health::Health},
     limits::Limits,
     observe::metrics::Metrics,
-    plugins::{Catalogue, Files, Items},
+    plugins::Files,
     search::Search,
     state::{App, AppState},
     storage::Storage,

@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 use super::{
     contents::{self, Contents, StoredFile},
     files::REVALIDATE,
-    model::PluginId,
     queries,
 };
 use crate::{
+    catalogue::PluginId,
     data::derived::{Derived, Work},
     error::{OrRefuse, Result, codes},
     http::{envelope::Success, extract::Path},

@@ -12,11 +12,9 @@ use anyhow::anyhow;
 use package::{PackagedFile, Visitor};
 use sha2::{Digest, Sha256};
 
-use super::{
-    model::PluginId,
-    queries::{self, VersionFile},
-};
+use super::queries::{self, VersionFile};
 use crate::{
+    catalogue::PluginId,
     data::derived::{Derived, Work},
     error::{Error, Result, codes},
     state::App,

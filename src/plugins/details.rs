@@ -5,12 +5,9 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use semver::Version as SemVer;
 
-use super::{
-    list::file_url,
-    model::{PluginDetail, PluginId},
-    queries,
-};
+use super::{model::PluginDetail, queries};
 use crate::{
+    catalogue::{PluginId, file_url},
     data::database,
     error::{OrRefuse, Result, codes},
     http::{

@@ -11,10 +11,10 @@ use axum::{
 
 use super::{
     counts,
-    model::PluginId,
     queries::{self, VersionFile},
 };
 use crate::{
+    catalogue::PluginId,
     error::{Error, Result, codes},
     http::{
         extract::{FromParams, Params, Path, Query},

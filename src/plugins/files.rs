@@ -10,11 +10,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    contents::{self, StoredFile},
-    model::PluginId,
-};
+use super::contents::{self, StoredFile};
 use crate::{
+    catalogue::PluginId,
     error::Result,
     http::{envelope::Success, extract::Path},
     state::AppState,

@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 
 use super::{
     details::find_detail,
-    model::{Owner, PluginDetail, PluginId, Status},
+    model::{Owner, PluginDetail},
     publish::choose_current,
     queries,
 };
 use crate::{
     accounts::{self, CurrentUser, Scope},
+    catalogue::{PluginId, Status},
     data::{
         audit,
         database::{self, Transaction},

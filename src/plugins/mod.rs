@@ -1,13 +1,11 @@
 //! Plugins: publishing them, listing and showing them, handing them out, counting, looking after them.
 
-mod catalogue;
 mod compare;
 mod contents;
 mod counts;
 mod details;
 mod download;
 mod files;
-mod list;
 mod manage;
 mod model;
 mod publish;
@@ -15,24 +13,21 @@ mod queries;
 mod stats;
 mod verify;
 
-pub use catalogue::{Catalogue, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity, refresh};
 pub use compare::{Change, Comparison, FileChange, Line, compare};
 pub use contents::{Contents, StoredFile, find_version, read as read_contents, read_file, read_received};
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::Files;
-pub use list::{Items, PluginList, fill_page};
 pub use manage::{
     StatusChange, change_own_status, delete, delete_owner, insert_owner, read_optional_reason, read_reason, set_status,
     set_yanked,
 };
-pub use model::{DependencyItem, Owner, PluginDetail, PluginId, PluginItem, ScriptItem, Status, VersionItem};
+pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
 use package::MAX_COMPRESSED;
 pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
 pub use queries::{
-    AdminRow, OwnPlugin, RatingChange, Release, Text, Totals, addresses, all_texts, apply_rating, dependents,
-    forget_old_segments, list_for_admin, lock, newest_releases, newest_text, owned_by, texts, texts_since, totals,
-    trending,
+    AdminRow, OwnPlugin, RatingChange, Totals, apply_rating, dependents, forget_old_segments, list_for_admin, lock,
+    owned_by, totals,
 };
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};
@@ -65,7 +60,6 @@ pub fn router() -> Routes {
         .api(Policy::read(), routes!(compare::compare_versions))
         .api(Policy::read(), routes!(stats::plugin_stats))
         .api(Policy::read(), routes!(stats::marketplace_stats))
-        .api(Policy::read(), routes!(list::tags))
         .api(Policy::write(), routes!(manage::yank))
         .api(Policy::write(), routes!(manage::unyank))
         .api(Policy::read(), routes!(manage::owners))

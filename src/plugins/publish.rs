@@ -18,12 +18,10 @@ use sqlx::PgConnection;
 use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
-use super::{
-    model::Status,
-    queries::{self, NewFile},
-};
+use super::queries::{self, NewFile};
 use crate::{
     accounts::{CurrentUser, Scope},
+    catalogue::Status,
     data::{
         database::{self, Transaction},
         derived::Work,

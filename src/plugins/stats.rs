@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::{
     details::{find_visible, of_plugin},
-    model::PluginId,
     queries,
 };
 use crate::{
+    catalogue::PluginId,
     error::Result,
     http::{
         cache,

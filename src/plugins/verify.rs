@@ -10,11 +10,9 @@ use futures_util::TryStreamExt;
 use sqlx::{PgConnection, PgPool};
 use tracing::{info, warn};
 
-use super::{
-    model::PluginId,
-    queries::{self, FileRow},
-};
+use super::queries::{self, FileRow};
 use crate::{
+    catalogue::PluginId,
     config::Config,
     data::database,
     error::Result,

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use crate::{
     accounts::{CurrentUser, Scope},
+    catalogue::{PluginId, Status},
     data::{
         database::{self, Transaction},
         timestamps,
@@ -24,7 +25,7 @@ use crate::{
         page::{Page, Pagination},
         policy::{Policy, Routes},
     },
-    plugins::{self, PluginId, RatingChange, Status},
+    plugins::{self, RatingChange},
     state::{App, AppState},
 };
 

@@ -13,8 +13,9 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
 use crate::{
+    catalogue,
+    catalogue::{Text, TextChange},
     data::changes::Change,
-    plugins::{self, Text, TextChange},
     state::App,
 };
 use search_engine::{Document, Index, Learned, Opened, Suggestions};
@@ -89,7 +90,7 @@ impl From<Text> for Document {
 /// # Errors
 /// When the database is away. A failing index is logged and made anew later: lists go on without it.
 pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
-    let text = plugins::refresh(app, change).await?;
+    let text = catalogue::refresh(app, change).await?;
     let _turn = app.search.turn.lock().await;
     let indexed = match change {
         Change::Everything => catch_up(app, text).await,
@@ -113,7 +114,7 @@ async fn follow(app: &App, TextChange { changed, removed }: TextChange) -> anyho
     if changed.is_empty() && removed.is_empty() {
         return Ok(());
     }
-    let texts = plugins::texts(&app.db, &changed).await?;
+    let texts = catalogue::texts(&app.db, &changed).await?;
     apply(app, texts, removed).await
 }
 
@@ -130,10 +131,10 @@ async fn apply(app: &App, texts: Vec<Text>, removed: Vec<i64>) -> anyhow::Result
 /// Finds out what was missed, or makes everything anew.
 async fn catch_up(app: &App, text: TextChange) -> anyhow::Result<()> {
     let known = app.search.index.revision().cast_signed();
-    let newest = plugins::newest_text(&app.db).await?;
+    let newest = catalogue::newest_text(&app.db).await?;
     let is_behind = app.search.is_behind.load(Ordering::Relaxed);
     if !is_behind && known <= newest {
-        let texts = plugins::texts_since(&app.db, known - OVERLAP).await?;
+        let texts = catalogue::texts_since(&app.db, known - OVERLAP).await?;
         apply(app, texts, text.removed).await?;
         if app.search.index.documents() == app.catalogue.len() as u64 {
             return suggest(app).await;
@@ -148,7 +149,7 @@ async fn catch_up(app: &App, text: TextChange) -> anyhow::Result<()> {
 
 /// Fills the suggestions.
 async fn suggest(app: &App) -> anyhow::Result<()> {
-    let mut texts = std::pin::pin!(plugins::all_texts(&app.db));
+    let mut texts = std::pin::pin!(catalogue::all_texts(&app.db));
     let mut learned = Learned::default();
     while let Some(text) = texts.try_next().await? {
         learned.add(&text.into());
@@ -162,14 +163,14 @@ async fn suggest(app: &App) -> anyhow::Result<()> {
 /// # Errors
 /// When the database is away or the folder cannot be written.
 pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyhow::Result<()> {
-    let revision = plugins::newest_text(&app.db).await?.cast_unsigned();
+    let revision = catalogue::newest_text(&app.db).await?.cast_unsigned();
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Document>(1_000);
     let index = app.search.index.clone();
     let filling = spawn_blocking(move || {
         let documents = std::iter::from_fn(move || receiver.blocking_recv());
         index.rebuild(documents, revision, progress)
     });
-    let mut texts = std::pin::pin!(plugins::all_texts(&app.db));
+    let mut texts = std::pin::pin!(catalogue::all_texts(&app.db));
     let mut learned = Learned::default();
     while let Some(text) = texts.try_next().await? {
         let document = Document::from(text);

@@ -9,6 +9,7 @@ use semver::Version;
 use utoipa::ToSchema;
 
 use crate::{
+    catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
     http::{
         cache,
@@ -16,7 +17,6 @@ use crate::{
         extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
         page::Page,
     },
-    plugins::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     state::{App, AppState},
 };
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    catalogue::Filter,
     error::Result,
     http::{
         cache,
@@ -12,7 +13,6 @@ use crate::{
         envelope::Success,
         extract::{FromParams, Params, Query},
     },
-    plugins::Filter,
     state::AppState,
 };
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{self, UserRow},
+    catalogue::Status,
     data::audit::{self, Act},
     error::Result,
     http::{
@@ -18,7 +19,7 @@ use crate::{
         health::Standing,
         page::{Page, Pagination},
     },
-    plugins::{self, AdminRow, MarketplaceStats, Status},
+    plugins::{self, AdminRow, MarketplaceStats},
     ratings::{self, Reviewed},
     state::AppState,
 };

@@ -5,9 +5,9 @@ use axum::{extract::State, response::Response};
 
 use super::{look::Look, plugin};
 use crate::{
+    catalogue::PluginId,
     error::Result,
     http::extract::{FromParams, Params, Path, Query},
-    plugins::PluginId,
     state::AppState,
 };
 

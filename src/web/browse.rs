@@ -12,12 +12,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{look::Look, visitor::Visitor};
 use crate::{
+    catalogue::{Filter, Order, PluginItem, Sort, StatusFilter},
     error::Result,
     http::{
         extract::{Choice, FromParams, Params, Query, query_values},
         page::{Page, Pagination},
     },
-    plugins::{Filter, Order, PluginItem, Sort, StatusFilter},
     search::{self, Wanted},
     state::{App, AppState},
 };

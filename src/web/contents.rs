@@ -14,9 +14,10 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
+    catalogue::PluginId,
     error::{OrRefuse, Result, codes},
     http::extract::{FromParams, Params, Path, Query},
-    plugins::{self, Comparison, PluginDetail, PluginId, StoredFile},
+    plugins::{self, Comparison, PluginDetail, StoredFile},
     state::{App, AppState},
 };
 

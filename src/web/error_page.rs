@@ -15,9 +15,9 @@ use axum::{
 
 use super::{cookies, look::Look, redirect};
 use crate::{
+    catalogue::PluginItem,
     error::{Error, Refusal, codes},
     http::middleware::BASES,
-    plugins::PluginItem,
     search::{self, Wanted},
     state::{App, AppState},
 };

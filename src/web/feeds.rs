@@ -6,9 +6,10 @@ use time::OffsetDateTime;
 
 use super::{look::Look, plugin};
 use crate::{
+    catalogue,
+    catalogue::{PluginId, Release},
     error::Result,
     http::extract::Path,
-    plugins::{self, PluginId, Release},
     state::AppState,
 };
 
@@ -35,7 +36,7 @@ impl Feed {
 
 /// The newest versions of all plugins.
 pub(super) async fn newest(State(app): State<AppState>, page: Look) -> Result<Response> {
-    let releases = plugins::newest_releases(&app.db, ENTRIES).await?;
+    let releases = catalogue::newest_releases(&app.db, ENTRIES).await?;
     let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
     let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
     Feed { page, title, subject: "/".into(), updated, releases }.answer()

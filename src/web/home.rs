@@ -8,9 +8,11 @@ use time::{Duration, OffsetDateTime};
 
 use super::{look::Look, visitor::Visitor};
 use crate::{
+    catalogue,
+    catalogue::{Filter, Listed, PluginItem, Sort},
     error::Result,
     http::page::Page,
-    plugins::{self, Filter, Listed, PluginItem, Sort, Totals},
+    plugins::{self, Totals},
     state::{App, AppState},
 };
 
@@ -41,7 +43,8 @@ pub(super) async fn home(State(app): State<AppState>, visitor: Visitor, headers:
 
 async fn make(app: &App, page: Look) -> Result<Home> {
     let since = OffsetDateTime::now_utc().date() - Duration::days(TREND - 1);
-    let (totals, popular) = tokio::try_join!(plugins::totals(&app.db), plugins::trending(&app.db, since, EACH.into()))?;
+    let (totals, popular) =
+        tokio::try_join!(plugins::totals(&app.db), catalogue::trending(&app.db, since, EACH.into()))?;
     let mut trending: Vec<Listed> = popular.iter().filter_map(|id| app.catalogue.find_listed(id)).collect();
     // In a quiet week the most downloaded ones of all times fill up.
     for listed in top(app, Sort::Downloads) {
@@ -69,5 +72,5 @@ fn top(app: &App, sort: Sort) -> Vec<Listed> {
 }
 
 async fn fill(app: &App, listed: &[Listed]) -> Result<Vec<Arc<PluginItem>>> {
-    Ok(plugins::fill_page(app, listed, listed.len() as u64, PAGE).await?.plugins)
+    Ok(catalogue::fill_page(app, listed, listed.len() as u64, PAGE).await?.plugins)
 }

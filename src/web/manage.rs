@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
+    catalogue::PluginId,
     error::{Error, Result, codes},
     http::extract::{Fields, FromFields, Path},
-    plugins::{self, OwnPlugin, PluginDetail, PluginId, StatusChange},
+    plugins::{self, OwnPlugin, PluginDetail, StatusChange},
     state::{App, AppState},
 };
 

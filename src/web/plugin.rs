@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
+    catalogue::{PluginId, Status},
     error::{Error, OrRefuse, Result, codes},
     http::{extract::Path, page::Page},
-    plugins::{self, PluginDetail, PluginId, PluginStats, Status, VersionItem},
+    plugins::{self, PluginDetail, PluginStats, VersionItem},
     ratings::{self, Ratings},
     state::{App, AppState},
 };

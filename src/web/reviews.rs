@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     accounts::CurrentUser,
+    catalogue::PluginId,
     error::Result,
     http::{
         extract::{Path, Query},
         page::Page,
     },
-    plugins::{PluginDetail, PluginId},
+    plugins::PluginDetail,
     ratings::{self, NewRating, Ratings},
     state::{App, AppState},
 };

@@ -5,7 +5,7 @@ use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
 use super::look::Look;
-use crate::{error::Result, plugins, state::AppState};
+use crate::{catalogue, error::Result, state::AppState};
 
 /// The most addresses one sitemap may hold.
 const MOST: i64 = 50_000;
@@ -30,7 +30,7 @@ struct Sitemap {
 
 /// Every plugin's address.
 pub(super) async fn sitemap(State(app): State<AppState>, page: Look) -> Result<Response> {
-    let sitemap = Sitemap { page, plugins: plugins::addresses(&app.db, MOST).await? };
+    let sitemap = Sitemap { page, plugins: catalogue::addresses(&app.db, MOST).await? };
     let text = sitemap.render().map_err(anyhow::Error::from)?;
     Ok(sitemap.page.file("application/xml", 3600, text))
 }

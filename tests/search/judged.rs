@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use marketplace::plugins::popularity;
+use marketplace::catalogue::popularity;
 use search_engine::{Document, Index};
 
 /// A plugin of a set.

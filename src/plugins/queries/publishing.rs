@@ -4,7 +4,7 @@ use package::Manifest;
 use semver::Version;
 use sqlx::{PgConnection, query, query_as, query_scalar, types::Json};
 
-use super::super::model::Status;
+use crate::catalogue::Status;
 use crate::error::{Error, Result, codes};
 
 /// A plugin's row, locked until the transaction ends.

@@ -9,8 +9,9 @@ use std::{
 use semver::Version;
 use time::OffsetDateTime;
 
+use super::model::Status;
 use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity};
-use crate::{http::page::Page, plugins::model::Status};
+use crate::http::page::Page;
 
 pub(super) type Slot = u32;
 const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];

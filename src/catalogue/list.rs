@@ -6,7 +6,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{catalogue::Listed, model::PluginItem, queries};
+use super::{Listed, PluginItem, queries};
 use crate::{
     error::{Error, Result},
     http::{
@@ -84,7 +84,7 @@ fn keep<'a>(
 }
 
 /// The absolute address of a package; empty without a public address.
-pub(super) fn file_url(app: &App, id: &str, version: &str) -> String {
+pub fn file_url(app: &App, id: &str, version: &str) -> String {
     match app.config.public_url() {
         "" => String::new(),
         base => format!("{base}/api/v1/plugins/{id}/versions/{version}/download"),

@@ -5,6 +5,9 @@
 //! kept right by the change feed, so it can be lost at any time.
 
 mod filter;
+mod list;
+mod model;
+mod queries;
 mod state;
 
 use std::{
@@ -19,12 +22,18 @@ use std::{
 use futures_util::{Stream, TryStreamExt};
 use semver::Version;
 use time::OffsetDateTime;
+use utoipa_axum::routes;
 
-pub use self::filter::{Filter, Order, Sort, StatusFilter};
 use self::state::{Slot, State, slice};
-use super::{model::Status, queries};
+pub use self::{
+    filter::{Filter, Order, Sort, StatusFilter},
+    list::{Items, PluginList, file_url, fill_page},
+    model::{PluginId, PluginItem, Status, clamp},
+    queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since, trending},
+};
 use crate::{
     data::changes::Change,
+    http::policy::{Policy, Routes},
     http::{cache::Version as CacheVersion, page::Page},
     state::App,
 };
@@ -47,6 +56,11 @@ pub struct Entry {
     pub text_revision: i64,
     pub min_geektools_version: Option<Version>,
     pub tags: Vec<String>,
+}
+
+/// The route `/tags`.
+pub fn router() -> Routes {
+    Routes::new().api(Policy::read(), routes!(list::tags))
 }
 
 /// Above this many changes at once, sorting anew is cheaper than moving entries one by one.
