@@ -6,13 +6,13 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod app;
 pub mod catalogue;
 pub mod commands;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod http;
-pub mod jobs;
 pub mod limits;
 pub mod observe;
 #[cfg(test)]
@@ -20,9 +20,6 @@ pub mod observe;
 mod pathological_texts;
 pub mod plugins;
 pub mod ratings;
-pub mod routes;
 pub mod search;
-pub mod state;
 pub mod storage;
-pub mod token;
 pub mod web;

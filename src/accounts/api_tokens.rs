@@ -1,5 +1,7 @@
 //! API tokens for scripts and CI: shown once, stored as a hash, limited in scope, plugin and time.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use package::text;
 use serde::Serialize;
@@ -7,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::{
-    queries,
+    Accounts, queries, random_hex,
     user::{CurrentUser, Scope, SessionUser, token_hash},
 };
 use crate::{
@@ -17,8 +19,6 @@ use crate::{
         envelope::{Created, Nothing, Success},
         extract::{Body, Choice, Fields, FromFields, Path},
     },
-    state::{App, AppState},
-    token::random_hex,
 };
 
 /// What every API token begins with, so that secret scanners know one.
@@ -109,10 +109,10 @@ pub struct ApiTokens {
     (status = 200, body = Success<ApiTokens>),
 ))]
 pub async fn list(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     SessionUser { user, .. }: SessionUser,
 ) -> Result<Json<Success<ApiTokens>>> {
-    Ok(Success::of(ApiTokens { tokens: queries::list_api_tokens(&app.db, user.id).await? }))
+    Ok(Success::of(ApiTokens { tokens: queries::list_api_tokens(&accounts.db, user.id).await? }))
 }
 
 /// Makes an API token.
@@ -120,12 +120,12 @@ pub async fn list(
     (status = 201, body = Success<MadeToken>),
 ))]
 pub async fn create(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     SessionUser { user, .. }: SessionUser,
     Body(new): Body<NewToken>,
 ) -> Result<(StatusCode, Json<Success<MadeToken>>)> {
-    let made = make_token(&app, &user, new).await?;
+    let made = make_token(&accounts, &user, new).await?;
     Ok(Created::of(made, lang.pick("令牌已创建，请立即保存", "Token made; keep it now")))
 }
 
@@ -133,14 +133,14 @@ pub async fn create(
 ///
 /// # Errors
 /// 409 when the user has the most tokens allowed.
-pub async fn make_token(app: &App, user: &CurrentUser, new: NewToken) -> Result<MadeToken> {
-    if queries::count_api_tokens(&app.db, user.id).await? >= MOST {
+pub async fn make_token(accounts: &Accounts, user: &CurrentUser, new: NewToken) -> Result<MadeToken> {
+    if queries::count_api_tokens(&accounts.db, user.id).await? >= MOST {
         return Err(Error::with(&codes::TOO_MANY_TOKENS, &[&MOST.to_string()]));
     }
     let token = format!("{PREFIX}{}", random_hex(32));
     let scopes: Vec<String> = new.scopes.iter().map(|scope| scope.name().to_owned()).collect();
     let expires_at = OffsetDateTime::now_utc() + Duration::days(new.expires_in_days);
-    let mut tx = database::begin(&app.db).await?;
+    let mut tx = database::begin(&accounts.db).await?;
     let about = queries::insert_api_token(
         &mut tx,
         user.id,
@@ -161,12 +161,12 @@ pub async fn make_token(app: &App, user: &CurrentUser, new: NewToken) -> Result<
     (status = 200, body = Success<Nothing>),
 ))]
 pub async fn revoke(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     SessionUser { user, .. }: SessionUser,
     Path(id): Path<i64>,
 ) -> Result<Json<Success<Nothing>>> {
-    revoke_token(&app, &user, id).await?;
+    revoke_token(&accounts, &user, id).await?;
     Ok(Success::saying(Nothing {}, lang.pick("令牌已删除", "Token deleted")))
 }
 
@@ -174,8 +174,8 @@ pub async fn revoke(
 ///
 /// # Errors
 /// 404 when the user has no such token.
-pub async fn revoke_token(app: &App, user: &CurrentUser, id: i64) -> Result<()> {
-    let mut tx = database::begin(&app.db).await?;
+pub async fn revoke_token(accounts: &Accounts, user: &CurrentUser, id: i64) -> Result<()> {
+    let mut tx = database::begin(&accounts.db).await?;
     if !queries::delete_api_token(&mut tx, user.id, id).await? {
         return Err(Error::new(&codes::TOKEN_NOT_FOUND));
     }

@@ -8,11 +8,13 @@
 //! that was typed, whoever has it. What all unknown addresses tried for an account under both of its names is counted
 //! too, so that nobody gets twice the guesses; when that count is used up, every password is wrong.
 
-use super::queries::{self, User};
+use super::{
+    Accounts,
+    queries::{self, User},
+};
 use crate::{
     error::Result,
     limits::{Client, LOGIN, LOGIN_ACCOUNT, Limits, Subject},
-    state::App,
 };
 
 /// The most characters of a typed name that are kept: no name is longer.
@@ -33,17 +35,17 @@ impl Attempt {
     ///
     /// # Errors
     /// 429 when one of them is used up.
-    pub async fn begin(app: &App, client: Client, typed: &str, found: Option<&User>) -> Result<Self> {
+    pub async fn begin(accounts: &Accounts, client: Client, typed: &str, found: Option<&User>) -> Result<Self> {
         let address = client.subject();
-        let address_hash = app.signer.hash(&format!("address {address}"))?;
-        let is_known = queries::is_known_address(&app.db, typed, &address_hash).await?;
+        let address_hash = accounts.signer.hash(&format!("address {address}"))?;
+        let is_known = queries::is_known_address(&accounts.db, typed, &address_hash).await?;
         let typed: String = typed.to_lowercase().chars().take(MAX_NAME).collect();
         let (name, account) = match is_known {
             true => (Subject::name("name", &format!("{typed} from {address}")), None),
             false => (Subject::name("name", &typed), found.map(|user| Subject::name("account", &user.id.to_string()))),
         };
         let attempt = Self { address_hash, address, name, account };
-        attempt.check(&app.limits)?;
+        attempt.check(&accounts.limits)?;
         Ok(attempt)
     }
 

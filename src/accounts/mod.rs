@@ -7,6 +7,7 @@ mod profile;
 mod queries;
 mod register;
 mod session;
+mod token;
 mod user;
 
 pub use api_tokens::{ApiToken, NewToken, make_token, revoke_token};
@@ -18,14 +19,64 @@ pub use queries::{
 };
 pub use register::{NewUser, create_account};
 pub use session::{BrowserSession, Login, sign_in};
-pub use user::{Admin, CurrentUser, Scope, SessionUser, find_session_user};
+pub use token::{Use, kept_secret, random_hex};
+pub use user::{Administrator, CurrentUser, Scope, SessionUser, find_session_user};
 
+use std::sync::Arc;
+
+use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::http::policy::{Policy, Routes};
+use crate::{
+    config,
+    data::monitor::DatabaseMonitor,
+    http::policy::{Policy, Routes},
+    limits::Limits,
+};
+use token::Signer;
+
+/// The accounts of this server.
+pub struct Accounts {
+    db: PgPool,
+    database: Arc<DatabaseMonitor>,
+    signer: Signer,
+    passwords: Passwords,
+    limits: Arc<Limits>,
+    config: config::Auth,
+}
+
+impl Accounts {
+    /// Accounts whose session tokens are signed with `secret`.
+    pub fn new(
+        db: PgPool,
+        database: Arc<DatabaseMonitor>,
+        limits: Arc<Limits>,
+        config: config::Auth,
+        secret: &str,
+    ) -> Self {
+        let signer = Signer::new(secret.as_bytes());
+        Self { db, database, signer, passwords: Passwords::default(), limits, config }
+    }
+
+    /// The user of a session token with our signature; whether the session is over only the database knows.
+    pub fn claimed_user(&self, token: &str) -> Option<i64> {
+        self.signer.verify(token, Use::Access)?.sub.parse().ok()
+    }
+
+    /// Sign-ins and registrations that wait for their password to be hashed.
+    pub fn waiting_passwords(&self) -> usize {
+        self.passwords.waiting()
+    }
+}
+
+impl AsRef<Self> for Accounts {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
 
 /// The routes below `/auth`.
-pub fn router() -> Routes {
+pub fn router(accounts: Arc<Accounts>) -> Routes {
     Routes::new()
         .api(Policy::register(), routes!(register::register))
         .api(Policy::login(), routes!(session::login))
@@ -37,4 +88,5 @@ pub fn router() -> Routes {
         .api(Policy::read(), routes!(api_tokens::list))
         .api(Policy::write(), routes!(api_tokens::create))
         .api(Policy::write(), routes!(api_tokens::revoke))
+        .with_state(accounts)
 }

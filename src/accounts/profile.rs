@@ -1,11 +1,14 @@
 //! One's own account.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{
+    Accounts,
     queries::{self, User},
     register::{check_display_name, check_email, read_password},
     user::SessionUser,
@@ -18,7 +21,6 @@ use crate::{
         extract::{Body, Fields, FromFields},
     },
     limits::{LOGIN_ACCOUNT, Subject},
-    state::{App, AppState},
 };
 
 /// One's own account.
@@ -48,8 +50,11 @@ impl From<User> for Profile {
 #[utoipa::path(get, path = "/auth/me", tag = "accounts", security(("bearer" = [])), responses(
     (status = 200, body = Success<Profile>),
 ))]
-pub async fn me(State(app): State<AppState>, SessionUser { user, .. }: SessionUser) -> Result<Json<Success<Profile>>> {
-    let user = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+pub async fn me(
+    State(accounts): State<Arc<Accounts>>,
+    SessionUser { user, .. }: SessionUser,
+) -> Result<Json<Success<Profile>>> {
+    let user = queries::find_by_id(&accounts.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     Ok(Success::of(user.into()))
 }
 
@@ -80,12 +85,12 @@ impl FromFields for ProfileChange {
     (status = 200, body = Success<Profile>),
 ))]
 pub async fn change_profile(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     SessionUser { user, .. }: SessionUser,
     Body(change): Body<ProfileChange>,
 ) -> Result<Json<Success<Profile>>> {
-    let user = update_profile(&app, user.id, change).await?;
+    let user = update_profile(&accounts, user.id, change).await?;
     Ok(Success::saying(user.into(), lang.pick("资料已更新", "Profile changed")))
 }
 
@@ -93,9 +98,9 @@ pub async fn change_profile(
 ///
 /// # Errors
 /// 409 when the address is taken.
-pub async fn update_profile(app: &App, user: i64, change: ProfileChange) -> Result<User> {
+pub async fn update_profile(accounts: &Accounts, user: i64, change: ProfileChange) -> Result<User> {
     let (name, email) = (change.display_name.as_deref(), change.email.as_deref());
-    queries::update_profile(&app.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)
+    queries::update_profile(&accounts.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)
 }
 
 /// The old and the new password.
@@ -132,12 +137,12 @@ pub struct PasswordChanged {
     (status = 200, body = Success<PasswordChanged>),
 ))]
 pub async fn change_password(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     user: SessionUser,
     Body(change): Body<PasswordChange>,
 ) -> Result<Json<Success<PasswordChanged>>> {
-    let changed = set_password(&app, &user, change).await?;
+    let changed = set_password(&accounts, &user, change).await?;
     let message = match changed.remaining_tokens {
         0 => lang.pick("密码已修改".to_owned(), "Password changed".to_owned()),
         n => lang.pick(
@@ -152,19 +157,19 @@ pub async fn change_password(
 ///
 /// # Errors
 /// 403 when the old password is wrong, 429 when too many were.
-pub async fn set_password(app: &App, by: &SessionUser, change: PasswordChange) -> Result<PasswordChanged> {
+pub async fn set_password(accounts: &Accounts, by: &SessionUser, change: PasswordChange) -> Result<PasswordChanged> {
     let user = &by.user;
-    let account = queries::find_by_id(&app.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    let permit = app.passwords.wait().await?;
+    let account = queries::find_by_id(&accounts.db, user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let permit = accounts.passwords.wait().await?;
     // By session: neither strangers nor the thief of another session keep the owner from changing the password.
     let session = Subject::name("session", &by.session.to_string());
-    app.limits.check(&LOGIN_ACCOUNT, &session)?;
+    accounts.limits.check(&LOGIN_ACCOUNT, &session)?;
     if !permit.verify(change.old_password, Some(account.password_hash)).await? {
-        app.limits.consume(&LOGIN_ACCOUNT, &session);
+        accounts.limits.consume(&LOGIN_ACCOUNT, &session);
         return Err(Error::new(&codes::WRONG_PASSWORD));
     }
-    let hash = app.passwords.hash(change.new_password).await?;
-    let mut tx = database::begin(&app.db).await?;
+    let hash = accounts.passwords.hash(change.new_password).await?;
+    let mut tx = database::begin(&accounts.db).await?;
     queries::change_password(&mut *tx, user.id, &hash, by.session).await?;
     if change.revoke_tokens && queries::delete_api_tokens(&mut *tx, user.id).await? > 0 {
         audit::record(&mut tx, &user.username, "token.revoke_all", &format!("user:{}", user.id), None).await?;

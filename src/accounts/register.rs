@@ -1,19 +1,20 @@
 //! Signing up.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use package::text;
 use serde::Serialize;
 use tracing::info;
 use utoipa::ToSchema;
 
-use super::{password, queries};
+use super::{Accounts, password, queries};
 use crate::{
     error::{Result, lang::Lang},
     http::{
         envelope::{Created, Success},
         extract::{Body, Fields, FromFields},
     },
-    state::{App, AppState},
 };
 
 /// A new account.
@@ -95,9 +96,9 @@ pub(super) fn check_display_name(fields: &mut Fields, display_name: &str) {
 ///
 /// # Errors
 /// 409 when name or address is taken.
-pub async fn create_account(app: &App, new: &NewUser) -> Result<i64> {
-    let hash = app.passwords.hash(new.password.clone()).await?;
-    let user_id = queries::insert_user(&app.db, new, &hash, "user").await?;
+pub async fn create_account(accounts: &Accounts, new: &NewUser) -> Result<i64> {
+    let hash = accounts.passwords.hash(new.password.clone()).await?;
+    let user_id = queries::insert_user(&accounts.db, new, &hash, "user").await?;
     info!(user.id = user_id, "registered {}", new.username);
     Ok(user_id)
 }
@@ -116,11 +117,11 @@ pub struct Registered {
     (status = 201, body = Success<Registered>),
 ))]
 pub async fn register(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     Body(new): Body<NewUser>,
 ) -> Result<(StatusCode, Json<Success<Registered>>)> {
-    let user_id = create_account(&app, &new).await?;
+    let user_id = create_account(&accounts, &new).await?;
     let NewUser { username, email, display_name, .. } = new;
     Ok(Created::of(Registered { user_id, username, email, display_name }, lang.pick("用户注册成功", "Registered")))
 }

@@ -3,7 +3,7 @@
 //! A session is a family of refresh tokens of which only the newest is alive. Whoever presents an
 //! older one has a copy of what somebody else used already, so the whole family ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -13,8 +13,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
+    Accounts,
     guesses::Attempt,
     queries::{self, Rotation, User},
+    token::Use,
 };
 use crate::{
     error::{Error, OrRefuse, Result, codes, lang::Lang},
@@ -23,8 +25,6 @@ use crate::{
         extract::{Body, Fields, FromFields},
     },
     limits::Client,
-    state::{App, AppState},
-    token::Use,
 };
 
 /// Name and password.
@@ -68,14 +68,14 @@ struct SignedInUser {
     (status = 200, body = Success<SignedIn>),
 ))]
 pub async fn login(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     client: Client,
     Body(login): Body<Login>,
 ) -> Result<Json<Success<SignedIn>>> {
-    let (user, attempt) = check(&app, client, login).await?;
+    let (user, attempt) = check(&accounts, client, login).await?;
     let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
-    queries::insert_session(&app.db, session, user.id, refresh, expiry(&app), &attempt.address_hash).await?;
-    Ok(Success::of(signed_in(&app, user, session, refresh)?))
+    queries::insert_session(&accounts.db, session, user.id, refresh, expiry(&accounts), &attempt.address_hash).await?;
+    Ok(Success::of(signed_in(&accounts, user, session, refresh)?))
 }
 
 /// What a browser keeps of its session: one token that lives as long as the session may.
@@ -90,25 +90,26 @@ pub struct BrowserSession {
 ///
 /// # Errors
 /// Those of signing in.
-pub async fn sign_in(app: &App, client: Client, login: Login) -> Result<BrowserSession> {
-    let (user, attempt) = check(app, client, login).await?;
-    let (session, seconds) = (Uuid::now_v7(), app.config.auth.refresh_token_seconds);
-    queries::insert_session(&app.db, session, user.id, Uuid::now_v7(), expiry(app), &attempt.address_hash).await?;
-    let token = app.signer.sign(user.id, session, Uuid::now_v7(), Use::Access, Duration::from_secs(seconds))?;
+pub async fn sign_in(accounts: &Accounts, client: Client, login: Login) -> Result<BrowserSession> {
+    let (user, attempt) = check(accounts, client, login).await?;
+    let (session, seconds) = (Uuid::now_v7(), accounts.config.refresh_token_seconds);
+    queries::insert_session(&accounts.db, session, user.id, Uuid::now_v7(), expiry(accounts), &attempt.address_hash)
+        .await?;
+    let token = accounts.signer.sign(user.id, session, Uuid::now_v7(), Use::Access, Duration::from_secs(seconds))?;
     Ok(BrowserSession { token, seconds })
 }
 
 /// The account of this name and password, within the limits of guessing.
-async fn check(app: &App, client: Client, login: Login) -> Result<(User, Attempt)> {
-    let found = app.health.database.read(queries::find_login(&app.db, &login.username)).await?;
-    let attempt = Attempt::begin(app, client, &login.username, found.as_ref()).await?;
-    let permit = app.passwords.wait().await?;
+async fn check(accounts: &Accounts, client: Client, login: Login) -> Result<(User, Attempt)> {
+    let found = accounts.database.read(queries::find_login(&accounts.db, &login.username)).await?;
+    let attempt = Attempt::begin(accounts, client, &login.username, found.as_ref()).await?;
+    let permit = accounts.passwords.wait().await?;
     // Of many sent at once, those still waiting when the budget ends are not tried any more.
-    attempt.check(&app.limits)?;
-    let hash = found.as_ref().filter(|_| attempt.may_succeed(&app.limits)).map(|user| user.password_hash.clone());
+    attempt.check(&accounts.limits)?;
+    let hash = found.as_ref().filter(|_| attempt.may_succeed(&accounts.limits)).map(|user| user.password_hash.clone());
     let is_right = permit.verify(login.password, hash).await?;
     let Some(user) = found.filter(|_| is_right) else {
-        attempt.record_wrong(&app.limits);
+        attempt.record_wrong(&accounts.limits);
         return Err(Error::new(&codes::INVALID_CREDENTIALS));
     };
     if !user.is_active {
@@ -134,14 +135,17 @@ impl FromFields for Refresh {
 #[utoipa::path(post, path = "/auth/refresh", tag = "accounts", request_body = Refresh, responses(
     (status = 200, body = Success<SignedIn>),
 ))]
-pub async fn refresh(State(app): State<AppState>, Body(body): Body<Refresh>) -> Result<Json<Success<SignedIn>>> {
-    let claims = app.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
+pub async fn refresh(
+    State(accounts): State<Arc<Accounts>>,
+    Body(body): Body<Refresh>,
+) -> Result<Json<Success<SignedIn>>> {
+    let claims = accounts.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
     let next = Uuid::now_v7();
-    match queries::rotate(&app.db, claims.sid, claims.jti, next, expiry(&app)).await? {
-        Rotation::Rotated(user) if user.is_active => Ok(Success::of(signed_in(&app, user, claims.sid, next)?)),
+    match queries::rotate(&accounts.db, claims.sid, claims.jti, next, expiry(&accounts)).await? {
+        Rotation::Rotated(user) if user.is_active => Ok(Success::of(signed_in(&accounts, user, claims.sid, next)?)),
         Rotation::Rotated(_) => Err(Error::new(&codes::ACCOUNT_DISABLED)),
         Rotation::Reused => {
-            queries::end_session(&app.db, claims.sid).await?;
+            queries::end_session(&accounts.db, claims.sid).await?;
             warn!(session = %claims.sid, "a refresh token was used twice; its session is over");
             Err(Error::new(&codes::INVALID_TOKEN))
         }
@@ -154,24 +158,24 @@ pub async fn refresh(State(app): State<AppState>, Body(body): Body<Refresh>) -> 
     (status = 200, body = Success<Nothing>),
 ))]
 pub async fn logout(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     lang: Lang,
     Body(body): Body<Refresh>,
 ) -> Result<Json<Success<Nothing>>> {
-    let claims = app.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
-    if !queries::end_session(&app.db, claims.sid).await? {
+    let claims = accounts.signer.verify(&body.refresh_token, Use::Refresh).or_refuse(&codes::INVALID_TOKEN)?;
+    if !queries::end_session(&accounts.db, claims.sid).await? {
         return Err(Error::new(&codes::INVALID_TOKEN));
     }
     Ok(Success::saying(Nothing {}, lang.pick("已退出登录", "Signed out")))
 }
 
-fn expiry(app: &App) -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::from_secs(app.config.auth.refresh_token_seconds)
+fn expiry(accounts: &Accounts) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::from_secs(accounts.config.refresh_token_seconds)
 }
 
-fn signed_in(app: &AppState, user: User, session: Uuid, refresh: Uuid) -> Result<SignedIn> {
-    let auth = &app.config.auth;
-    let sign = |id, usage, seconds| app.signer.sign(user.id, session, id, usage, Duration::from_secs(seconds));
+fn signed_in(accounts: &Accounts, user: User, session: Uuid, refresh: Uuid) -> Result<SignedIn> {
+    let auth = &accounts.config;
+    let sign = |id, usage, seconds| accounts.signer.sign(user.id, session, id, usage, Duration::from_secs(seconds));
     Ok(SignedIn {
         access_token: sign(Uuid::now_v7(), Use::Access, auth.access_token_seconds)?,
         refresh_token: sign(refresh, Use::Refresh, auth.refresh_token_seconds)?,

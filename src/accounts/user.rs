@@ -1,7 +1,9 @@
 //! Who is calling: the extractors by which a handler's signature says who may call it.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    extract::{FromRequestParts, OptionalFromRequestParts},
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use serde::{Deserialize, Serialize};
@@ -9,12 +11,10 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::queries;
+use super::{Accounts, queries, token::Use};
 use crate::{
     error::{Error, OrRefuse, Result, codes},
     http::{extract::Choice, policy::PendingBudget},
-    state::{App, AppState},
-    token::Use,
 };
 
 /// What an API token allows.
@@ -130,8 +130,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find_session_user(app: &App, token: &str) -> Result<Option<SessionUser>> {
-    match identify(token, app).await {
+pub async fn find_session_user(accounts: &Accounts, token: &str) -> Result<Option<SessionUser>> {
+    match identify(token, accounts).await {
         Ok(user) => Ok(match user.credential {
             Credential::Session { id: session, .. } => Some(SessionUser { user, session }),
             Credential::Token { .. } => None,
@@ -141,18 +141,18 @@ pub async fn find_session_user(app: &App, token: &str) -> Result<Option<SessionU
     }
 }
 
-async fn identify(token: &str, app: &App) -> Result<CurrentUser> {
-    app.health.database.read(find_user(token, app)).await
+async fn identify(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
+    accounts.database.read(find_user(token, accounts)).await
 }
 
-async fn find_user(token: &str, app: &App) -> Result<CurrentUser> {
+async fn find_user(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
     let found = if token.starts_with(super::api_tokens::PREFIX) {
-        let found = queries::use_api_token(&app.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        let found = queries::use_api_token(&accounts.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
         let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };
         (found.user_id, found.username, found.is_active, credential)
     } else {
-        let claims = app.signer.verify(token, Use::Access).or_refuse(&codes::INVALID_TOKEN)?;
-        let found = queries::find_session_user(&app.db, claims.sid).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        let claims = accounts.signer.verify(token, Use::Access).or_refuse(&codes::INVALID_TOKEN)?;
+        let found = queries::find_session_user(&accounts.db, claims.sid).await?.or_refuse(&codes::INVALID_TOKEN)?;
         if claims.sub != found.user_id.to_string() {
             return Err(Error::new(&codes::INVALID_TOKEN));
         }
@@ -166,21 +166,17 @@ async fn find_user(token: &str, app: &App) -> Result<CurrentUser> {
     Ok(CurrentUser { id, username, credential })
 }
 
-impl<S> FromRequestParts<S> for CurrentUser
-where
-    AppState: FromRef<S>,
-    S: Send + Sync,
-{
+impl<P: AsRef<Accounts> + Send + Sync> FromRequestParts<Arc<P>> for CurrentUser {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let app = AppState::from_ref(state);
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<P>) -> Result<Self> {
+        let accounts = state.as_ref().as_ref();
         let token = bearer(&parts.headers)?.or_refuse(&codes::UNAUTHENTICATED)?;
-        let user = identify(token, &app).await;
+        let user = identify(token, accounts).await;
         if let Some(pending) = parts.extensions.get::<PendingBudget>() {
             match &user {
-                Ok(user) => pending.consume(&app.limits, user.id)?,
-                Err(Error::Refused(_)) => pending.penalize_address(&app.limits),
+                Ok(user) => pending.consume(&accounts.limits, user.id)?,
+                Err(Error::Refused(_)) => pending.penalize_address(&accounts.limits),
                 // The credentials were not looked at.
                 Err(_) => pending.release(),
             }
@@ -189,18 +185,14 @@ where
     }
 }
 
-impl<S> OptionalFromRequestParts<S> for CurrentUser
-where
-    AppState: FromRef<S>,
-    S: Send + Sync,
-{
+impl<P: AsRef<Accounts> + Send + Sync> OptionalFromRequestParts<Arc<P>> for CurrentUser {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<P>) -> Result<Option<Self>> {
         if !parts.headers.contains_key(AUTHORIZATION) {
             return Ok(None);
         }
-        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+        <Self as FromRequestParts<Arc<P>>>::from_request_parts(parts, state).await.map(Some)
     }
 }
 
@@ -212,15 +204,11 @@ pub struct SessionUser {
     pub session: Uuid,
 }
 
-impl<S> FromRequestParts<S> for SessionUser
-where
-    AppState: FromRef<S>,
-    S: Send + Sync,
-{
+impl<P: AsRef<Accounts> + Send + Sync> FromRequestParts<Arc<P>> for SessionUser {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let user = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<P>) -> Result<Self> {
+        let user = <CurrentUser as FromRequestParts<Arc<P>>>::from_request_parts(parts, state).await?;
         match user.credential {
             Credential::Session { id: session, .. } => Ok(Self { user, session }),
             Credential::Token { .. } => Err(Error::new(&codes::SESSION_REQUIRED)),
@@ -229,16 +217,12 @@ where
 }
 
 /// An administrator with a session.
-pub struct Admin(pub CurrentUser);
+pub struct Administrator(pub CurrentUser);
 
-impl<S> FromRequestParts<S> for Admin
-where
-    AppState: FromRef<S>,
-    S: Send + Sync,
-{
+impl<P: AsRef<Accounts> + Send + Sync> FromRequestParts<Arc<P>> for Administrator {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<P>) -> Result<Self> {
         let SessionUser { user, .. } = SessionUser::from_request_parts(parts, state).await?;
         if !user.is_admin() {
             return Err(Error::new(&codes::FORBIDDEN));

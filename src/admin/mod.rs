@@ -3,6 +3,8 @@
 mod plugins;
 mod users;
 
+use std::sync::Arc;
+
 use package::text;
 pub use plugins::PluginChange;
 pub use users::{UserChange, change_user};
@@ -12,8 +14,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
+use journal::Journal;
+use sqlx::PgPool;
+
 use crate::{
-    accounts::{Admin, CurrentUser},
+    accounts::Accounts,
+    accounts::{Administrator, CurrentUser},
     data::audit::{self, Act},
     error::{OrRefuse, Result, codes, lang::Lang},
     http::{
@@ -22,12 +28,42 @@ use crate::{
         page::{Page, Pagination},
         policy::{Policy, Routes},
     },
-    plugins as catalogue, ratings,
-    state::{App, AppState},
+    plugins as catalogue,
+    plugins::Plugins,
+    ratings,
+    ratings::Ratings,
 };
 
+/// What administrators do.
+pub struct Admin {
+    db: PgPool,
+    accounts: Arc<Accounts>,
+    plugins: Arc<Plugins>,
+    ratings: Arc<Ratings>,
+    journal: Arc<Journal>,
+}
+
+impl Admin {
+    /// Administration of these parts.
+    pub fn new(
+        db: PgPool,
+        accounts: Arc<Accounts>,
+        plugins: Arc<Plugins>,
+        ratings: Arc<Ratings>,
+        journal: Arc<Journal>,
+    ) -> Self {
+        Self { db, accounts, plugins, ratings, journal }
+    }
+}
+
+impl AsRef<Accounts> for Admin {
+    fn as_ref(&self) -> &Accounts {
+        &self.accounts
+    }
+}
+
 /// The routes below `/admin`.
-pub fn router() -> Routes {
+pub fn router(admin: Arc<Admin>) -> Routes {
     Routes::new()
         .api(Policy::read(), routes!(stats))
         .api(Policy::read(), routes!(users::list))
@@ -38,6 +74,7 @@ pub fn router() -> Routes {
         .api(Policy::write(), routes!(plugins::delete))
         .api(Policy::write(), routes!(delete_rating))
         .api(Policy::read(), routes!(audit_log))
+        .with_state(admin)
 }
 
 /// Totals for administrators.
@@ -56,15 +93,15 @@ pub struct AdminStats {
 /// Totals of the marketplace and the state of this server.
 #[utoipa::path(get, path = "/admin/stats", tag = "admin", security(("bearer" = [])),
     responses((status = 200, body = Success<AdminStats>)))]
-pub async fn stats(State(app): State<AppState>, _admin: Admin) -> Result<Json<Success<AdminStats>>> {
-    let totals = catalogue::totals(&app.db).await?;
+pub async fn stats(State(admin): State<Arc<Admin>>, _: Administrator) -> Result<Json<Success<AdminStats>>> {
+    let totals = catalogue::totals(&admin.db).await?;
     Ok(Success::of(AdminStats {
         total_plugins: totals.plugins,
         total_versions: totals.versions,
         total_downloads: totals.downloads,
         total_ratings: totals.ratings,
         total_users: totals.users,
-        journal_bytes: app.journal.backlog(),
+        journal_bytes: admin.journal.backlog(),
         version: env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -87,13 +124,13 @@ impl FromParams for Why {
     params(("id" = i64, Path), ("reason" = Option<String>, Query, description = "For the audit log, at most 1,000 characters")),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn delete_rating(
-    State(app): State<AppState>,
+    State(admin): State<Arc<Admin>>,
     lang: Lang,
-    Admin(admin): Admin,
+    Administrator(by): Administrator,
     Path(id): Path<i64>,
     Query(Why(reason)): Query<Why>,
 ) -> Result<Json<Success<Nothing>>> {
-    remove_rating(&app, &admin, id, reason.as_deref()).await?;
+    remove_rating(&admin, &by, id, reason.as_deref()).await?;
     Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
 }
 
@@ -101,11 +138,11 @@ pub async fn delete_rating(
 ///
 /// # Errors
 /// 404 when there is no such rating.
-pub async fn remove_rating(app: &App, admin: &CurrentUser, id: i64, reason: Option<&str>) -> Result<()> {
-    let (plugin, user) = ratings::find_plugin_of(&app.db, id).await?.or_refuse(&codes::NO_OWN_RATING)?;
+pub async fn remove_rating(admin: &Admin, by: &CurrentUser, id: i64, reason: Option<&str>) -> Result<()> {
+    let (plugin, user) = ratings::find_plugin_of(&admin.db, id).await?.or_refuse(&codes::NO_OWN_RATING)?;
     let target = format!("rating:{id} of plugin:{plugin}");
-    ratings::remove(app, &plugin, user, async |db| {
-        audit::record(db, &admin.username, "rating.delete", &target, reason).await
+    ratings::remove(&admin.ratings, &plugin, user, async |db| {
+        audit::record(db, &by.username, "rating.delete", &target, reason).await
     })
     .await
 }
@@ -134,12 +171,12 @@ pub struct AuditLog {
     params(Page, ("target" = Option<String>, Query, description = "For example `plugin:system_tools`")),
     responses((status = 200, body = Success<AuditLog>)))]
 pub async fn audit_log(
-    State(app): State<AppState>,
-    _admin: Admin,
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
     Query(wanted): Query<Acts>,
 ) -> Result<Json<Success<AuditLog>>> {
     let page = wanted.page;
-    let (acts, total) = audit::list(&app.db, wanted.target.as_deref(), page.limit.into(), offset(page)).await?;
+    let (acts, total) = audit::list(&admin.db, wanted.target.as_deref(), page.limit.into(), offset(page)).await?;
     Ok(Success::of(AuditLog { pagination: Pagination::new(page, total.cast_unsigned()), acts }))
 }
 

@@ -1,13 +1,15 @@
 //! Plugins, for administrators.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{Why, offset};
+use super::{Admin, Why, offset};
 use crate::{
-    accounts::Admin,
+    accounts::Administrator,
     catalogue::{PluginId, Status},
     data::timestamps,
     error::{Result, lang::Lang},
@@ -17,7 +19,6 @@ use crate::{
         page::{Page, Pagination},
     },
     plugins::{self, AdminRow},
-    state::AppState,
 };
 
 impl Choice for Status {
@@ -76,13 +77,13 @@ impl From<AdminRow> for AdminPlugin {
         ("search" = Option<String>, Query, description = "Part of an id or name")),
     responses((status = 200, body = Success<AdminPlugins>)))]
 pub async fn list(
-    State(app): State<AppState>,
-    _admin: Admin,
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Success<AdminPlugins>>> {
     let page = wanted.page;
     let (rows, total) =
-        plugins::list_for_admin(&app.db, wanted.status, wanted.search.as_deref(), page.limit.into(), offset(page))
+        plugins::list_for_admin(&admin.db, wanted.status, wanted.search.as_deref(), page.limit.into(), offset(page))
             .await?;
     let plugins = rows.into_iter().map(Into::into).collect();
     Ok(Success::of(AdminPlugins { pagination: Pagination::new(page, total.cast_unsigned()), plugins }))
@@ -110,13 +111,13 @@ impl FromFields for PluginChange {
     security(("bearer" = [])),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn change(
-    State(app): State<AppState>,
+    State(admin): State<Arc<Admin>>,
     lang: Lang,
-    Admin(admin): Admin,
+    Administrator(by): Administrator,
     Path(id): Path<PluginId>,
     Body(change): Body<PluginChange>,
 ) -> Result<Json<Success<Nothing>>> {
-    plugins::set_status(&app, &admin, id.as_str(), change.status, &change.reason).await?;
+    plugins::set_status(&admin.plugins, &by, id.as_str(), change.status, &change.reason).await?;
     Ok(Success::saying(Nothing {}, lang.pick("状态已更新", "Status changed")))
 }
 
@@ -125,13 +126,13 @@ pub async fn change(
     params(("id" = String, Path), ("reason" = Option<String>, Query, description = "For the audit log, at most 1,000 characters")),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn delete(
-    State(app): State<AppState>,
+    State(admin): State<Arc<Admin>>,
     lang: Lang,
-    Admin(admin): Admin,
+    Administrator(by): Administrator,
     Path(id): Path<PluginId>,
     Query(Why(reason)): Query<Why>,
 ) -> Result<Json<Success<Nothing>>> {
-    plugins::delete(&app, &admin, id.as_str(), reason.as_deref()).await?;
+    plugins::delete(&admin.plugins, &by, id.as_str(), reason.as_deref()).await?;
     Ok(Success::saying(Nothing {}, lang.pick("插件已删除", "Plugin deleted")))
 }
 
@@ -153,11 +154,11 @@ impl FromFields for Deletion {
 #[utoipa::path(delete, path = "/admin/plugins", tag = "admin", request_body = Deletion, security(("bearer" = [])),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn delete_named(
-    State(app): State<AppState>,
+    State(admin): State<Arc<Admin>>,
     lang: Lang,
-    Admin(admin): Admin,
+    Administrator(by): Administrator,
     Body(deletion): Body<Deletion>,
 ) -> Result<Json<Success<Nothing>>> {
-    plugins::delete(&app, &admin, &deletion.plugin_id, Some(&deletion.reason)).await?;
+    plugins::delete(&admin.plugins, &by, &deletion.plugin_id, Some(&deletion.reason)).await?;
     Ok(Success::saying(Nothing {}, lang.pick("插件已删除", "Plugin deleted")))
 }

@@ -1,13 +1,15 @@
 //! Users, for administrators.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::offset;
+use super::{Admin, offset};
 use crate::{
-    accounts::{self, Admin, CurrentUser, UserRow},
+    accounts::{self, Administrator, CurrentUser, UserRow},
     data::{audit, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
@@ -16,7 +18,6 @@ use crate::{
         page::{Page, Pagination},
     },
     plugins::read_optional_reason,
-    state::{App, AppState},
 };
 
 /// Which users to show.
@@ -64,13 +65,13 @@ impl From<UserRow> for User {
     params(Page, ("search" = Option<String>, Query, description = "Part of a username or address")),
     responses((status = 200, body = Success<Users>)))]
 pub async fn list(
-    State(app): State<AppState>,
-    _admin: Admin,
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Success<Users>>> {
     let page = wanted.page;
     let (rows, total) =
-        accounts::find_users(&app.db, wanted.search.as_deref(), page.limit.into(), offset(page)).await?;
+        accounts::find_users(&admin.db, wanted.search.as_deref(), page.limit.into(), offset(page)).await?;
     let users = rows.into_iter().map(Into::into).collect();
     Ok(Success::of(Users { pagination: Pagination::new(page, total.cast_unsigned()), users }))
 }
@@ -109,13 +110,13 @@ impl FromFields for UserChange {
     security(("bearer" = [])),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn change(
-    State(app): State<AppState>,
+    State(admin): State<Arc<Admin>>,
     lang: Lang,
-    Admin(admin): Admin,
+    Administrator(by): Administrator,
     Path(id): Path<i64>,
     Body(change): Body<UserChange>,
 ) -> Result<Json<Success<Nothing>>> {
-    change_user(&app, &admin, id, change).await?;
+    change_user(&admin, &by, id, change).await?;
     Ok(Success::saying(Nothing {}, lang.pick("用户已更新", "User changed")))
 }
 
@@ -123,20 +124,20 @@ pub async fn change(
 ///
 /// # Errors
 /// 409 when it would lock the administrator out, 404 when there is no such user.
-pub async fn change_user(app: &App, admin: &CurrentUser, id: i64, change: UserChange) -> Result<()> {
-    if id == admin.id && (change.is_active == Some(false) || change.role == Some("user")) {
+pub async fn change_user(admin: &Admin, by: &CurrentUser, id: i64, change: UserChange) -> Result<()> {
+    if id == by.id && (change.is_active == Some(false) || change.role == Some("user")) {
         return Err(Error::new(&codes::SELF_LOCKOUT));
     }
     let (target, reason) = (format!("user:{id}"), change.reason.as_deref());
-    let mut tx = database::begin(&app.db).await?;
+    let mut tx = database::begin(&admin.db).await?;
     if let Some(role) = change.role {
         accounts::set_role(&mut *tx, id, role).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
-        audit::record(&mut tx, &admin.username, &format!("user.role.{role}"), &target, reason).await?;
+        audit::record(&mut tx, &by.username, &format!("user.role.{role}"), &target, reason).await?;
     }
     if let Some(is_active) = change.is_active {
         accounts::set_active(&mut *tx, id, is_active).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
         let action = if is_active { "user.enable" } else { "user.disable" };
-        audit::record(&mut tx, &admin.username, action, &target, reason).await?;
+        audit::record(&mut tx, &by.username, action, &target, reason).await?;
     }
     tx.commit().await?;
     Ok(())

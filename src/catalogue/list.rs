@@ -6,7 +6,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Listed, PluginItem, queries};
+use super::{Catalogue, Listed, PluginItem, queries};
 use crate::{
     error::{Error, Result},
     http::{
@@ -14,7 +14,6 @@ use crate::{
         envelope::Success,
         page::{Page, Pagination},
     },
-    state::{App, AppState},
 };
 
 /// A page of plugins. `pagination` comes first: released clients need the first 200 bytes in ASCII.
@@ -42,9 +41,9 @@ impl Items {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> Result<PluginList> {
+pub async fn fill_page(catalogue: &Catalogue, listed: &[Listed], total: u64, page: Page) -> Result<PluginList> {
     let known = |listed: &Listed| {
-        let (revision, item) = app.items.0.get(&listed.id)?;
+        let (revision, item) = catalogue.items.0.get(&listed.id)?;
         (revision >= listed.revision).then_some(item)
     };
     let mut items: HashMap<&str, Arc<PluginItem>> =
@@ -52,12 +51,14 @@ pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> 
     let missing: Vec<String> =
         listed.iter().filter(|listed| !items.contains_key(&*listed.id)).map(|listed| listed.id.to_string()).collect();
     if !missing.is_empty() {
-        match app.health.database.read(queries::items(&app.db, &missing)).await {
-            Ok(fresh) => items.extend(keep(app, listed, fresh)),
+        match catalogue.database.read(queries::items(&catalogue.db, &missing)).await {
+            Ok(fresh) => items.extend(keep(catalogue, listed, fresh)),
             // The catalogue in memory says what is listed now; what an item said last may be out of date.
             Err(Error::Unavailable(cause)) => {
                 for listed in listed.iter().filter(|listed| missing.iter().any(|id| **id == *listed.id)) {
-                    let Some((_, item)) = app.items.0.get(&listed.id) else { return Err(Error::Unavailable(cause)) };
+                    let Some((_, item)) = catalogue.items.0.get(&listed.id) else {
+                        return Err(Error::Unavailable(cause));
+                    };
                     items.insert(&listed.id, item);
                 }
             }
@@ -70,22 +71,22 @@ pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> 
 
 /// Keeps items just read.
 fn keep<'a>(
-    app: &App,
+    catalogue: &Catalogue,
     listed: &'a [Listed],
     mut fresh: HashMap<String, (i64, PluginItem)>,
 ) -> impl Iterator<Item = (&'a str, Arc<PluginItem>)> {
     listed.iter().filter_map(move |listed| {
         let (revision, mut item) = fresh.remove(&*listed.id)?;
-        item.file_url = file_url(app, &item.id, &item.current_version);
+        item.file_url = file_url(catalogue, &item.id, &item.current_version);
         let item = Arc::new(item);
-        app.items.0.insert(listed.id.clone(), (revision, item.clone()));
+        catalogue.items.0.insert(listed.id.clone(), (revision, item.clone()));
         Some((&*listed.id, item))
     })
 }
 
 /// The absolute address of a package; empty without a public address.
-pub fn file_url(app: &App, id: &str, version: &str) -> String {
-    match app.config.public_url() {
+pub fn file_url(catalogue: &Catalogue, id: &str, version: &str) -> String {
+    match catalogue.public_url.as_str() {
         "" => String::new(),
         base => format!("{base}/api/v1/plugins/{id}/versions/{version}/download"),
     }
@@ -108,9 +109,9 @@ struct Tag {
 #[utoipa::path(get, path = "/tags", tag = "plugins", responses(
     (status = 200, body = Success<Tags>),
 ))]
-pub async fn tags(State(app): State<AppState>, headers: HeaderMap) -> Result<Response> {
-    let ready = app.cache.local("tags".to_owned(), app.catalogue.version(0), || async {
-        let tags = app.catalogue.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
+pub async fn tags(State(catalogue): State<Arc<Catalogue>>, headers: HeaderMap) -> Result<Response> {
+    let ready = catalogue.cache.local("tags".to_owned(), catalogue.lists.version(0), || async {
+        let tags = catalogue.lists.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
         cache::json(&*Success::of(Tags { tags }))
     });
     Ok(ready.await?.respond(&headers))

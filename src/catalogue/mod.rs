@@ -21,6 +21,7 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt};
 use semver::Version;
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa_axum::routes;
 
@@ -33,14 +34,15 @@ pub use self::{
 };
 use crate::{
     data::changes::Change,
+    data::monitor::DatabaseMonitor,
+    http::cache::Cache,
     http::policy::{Policy, Routes},
     http::{cache::Version as CacheVersion, page::Page},
-    state::App,
 };
 
 /// What lists need to know of one plugin.
 #[derive(Clone, Debug)]
-pub struct Entry {
+struct Entry {
     pub key: i64,
     pub id: String,
     pub name: String,
@@ -59,16 +61,35 @@ pub struct Entry {
 }
 
 /// The route `/tags`.
-pub fn router() -> Routes {
-    Routes::new().api(Policy::read(), routes!(list::tags))
+pub fn router(catalogue: Arc<Catalogue>) -> Routes {
+    Routes::new().api(Policy::read(), routes!(list::tags)).with_state(catalogue)
 }
 
 /// Above this many changes at once, sorting anew is cheaper than moving entries one by one.
 const MANY: usize = 256;
 
-/// The catalogue of this process.
-#[derive(Default)]
+/// What lists, searches and feeds show, kept in memory and filled from the database.
 pub struct Catalogue {
+    /// Every plugin in ready-made orders.
+    pub lists: Lists,
+    db: PgPool,
+    database: Arc<DatabaseMonitor>,
+    cache: Arc<Cache>,
+    items: Items,
+    public_url: String,
+}
+
+impl Catalogue {
+    /// A catalogue that is filled by its first [`refresh`] and keeps at most about `bytes` of list entries.
+    pub fn new(db: PgPool, database: Arc<DatabaseMonitor>, cache: Arc<Cache>, bytes: u64, public_url: &str) -> Self {
+        let (lists, items) = (Lists::default(), Items::new(bytes));
+        Self { lists, db, database, cache, items, public_url: public_url.to_owned() }
+    }
+}
+
+/// For every plugin what lists sort and filter by, in ready-made orders.
+#[derive(Default)]
+pub struct Lists {
     state: RwLock<State>,
     generation: AtomicU64,
     /// How often plugins left the lists.
@@ -93,7 +114,7 @@ pub struct TextChange {
     pub removed: Vec<i64>,
 }
 
-impl Catalogue {
+impl Lists {
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,10 +123,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Those of the entries; everything stays as it was.
-    pub async fn replace(
-        &self,
-        entries: impl Stream<Item = anyhow::Result<Entry>> + Send,
-    ) -> anyhow::Result<TextChange> {
+    async fn replace(&self, entries: impl Stream<Item = anyhow::Result<Entry>> + Send) -> anyhow::Result<TextChange> {
         let mut fresh = State::default();
         let mut entries = pin!(entries);
         while let Some(entry) = entries.try_next().await? {
@@ -120,7 +138,7 @@ impl Catalogue {
     }
 
     /// Brings the plugins `ids` to what `entries` say; those without an entry are gone.
-    pub fn apply(&self, ids: &[String], entries: Vec<Entry>) -> TextChange {
+    fn apply(&self, ids: &[String], entries: Vec<Entry>) -> TextChange {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let in_place = ids.len() <= MANY;
         if !in_place {
@@ -271,18 +289,18 @@ impl Ranking<'_> {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<TextChange> {
+pub async fn refresh(catalogue: &Catalogue, change: &Change) -> anyhow::Result<TextChange> {
     match change {
-        Change::Everything => app.catalogue.replace(queries::entries(&app.db, None)).await,
+        Change::Everything => catalogue.lists.replace(queries::entries(&catalogue.db, None)).await,
         Change::Plugins(announced) => {
             let is_news = |(id, revision): &&(String, i64)| {
-                app.catalogue.revisions(id).is_none_or(|(known, _)| known < *revision)
+                catalogue.lists.revisions(id).is_none_or(|(known, _)| known < *revision)
             };
             let ids: Vec<String> = announced.iter().filter(is_news).map(|(id, _)| id.clone()).collect();
             if ids.is_empty() {
                 return Ok(TextChange::default());
             }
-            Ok(app.catalogue.apply(&ids, queries::entries(&app.db, Some(&ids)).try_collect().await?))
+            Ok(catalogue.lists.apply(&ids, queries::entries(&catalogue.db, Some(&ids)).try_collect().await?))
         }
     }
 }

@@ -9,8 +9,7 @@ use std::{
 use semver::Version;
 use time::OffsetDateTime;
 
-use super::model::Status;
-use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity};
+use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, model::Status, popularity};
 use crate::http::page::Page;
 
 pub(super) type Slot = u32;

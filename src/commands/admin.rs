@@ -8,11 +8,10 @@ use sqlx::PgPool;
 
 use super::start::connect;
 use crate::{
+    accounts::random_hex,
     accounts::{self, NewUser, Passwords},
     config::Config,
     data::{audit, database},
-    error::Error,
-    token::random_hex,
 };
 
 /// Who acts, in the audit log.
@@ -62,8 +61,8 @@ async fn act(db: &PgPool, command: Admin) -> anyhow::Result<()> {
         Admin::Promote { username } => {
             let id = find(db, &username).await?;
             let mut tx = database::begin(db).await?;
-            accounts::set_role(&mut *tx, id, "admin").await.map_err(plain)?;
-            audit::record(&mut tx, ACTOR, "user.role.admin", &format!("user:{id}"), None).await.map_err(plain)?;
+            accounts::set_role(&mut *tx, id, "admin").await?;
+            audit::record(&mut tx, ACTOR, "user.role.admin", &format!("user:{id}"), None).await?;
             tx.commit().await?;
             println!("{username} is an administrator now");
             Ok(())
@@ -71,8 +70,8 @@ async fn act(db: &PgPool, command: Admin) -> anyhow::Result<()> {
         Admin::Disable { username } => {
             let id = find(db, &username).await?;
             let mut tx = database::begin(db).await?;
-            accounts::set_active(&mut *tx, id, false).await.map_err(plain)?;
-            audit::record(&mut tx, ACTOR, "user.disable", &format!("user:{id}"), None).await.map_err(plain)?;
+            accounts::set_active(&mut *tx, id, false).await?;
+            audit::record(&mut tx, ACTOR, "user.disable", &format!("user:{id}"), None).await?;
             tx.commit().await?;
             println!("{username} is disabled now");
             Ok(())
@@ -81,7 +80,7 @@ async fn act(db: &PgPool, command: Admin) -> anyhow::Result<()> {
 }
 
 async fn find(db: &PgPool, username: &str) -> anyhow::Result<i64> {
-    accounts::find_user(db, username).await.map_err(plain)?.with_context(|| format!("there is no user {username}"))
+    accounts::find_user(db, username).await?.with_context(|| format!("there is no user {username}"))
 }
 
 async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
@@ -104,11 +103,11 @@ async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
     );
     ensure!((8..=128).contains(&password.chars().count()), "a password is 8–128 characters");
     let email = create.email.unwrap_or_else(|| format!("{username}@localhost.invalid"));
-    let hash = Passwords::default().hash(password.clone()).await.map_err(plain)?;
+    let hash = Passwords::default().hash(password.clone()).await?;
     let new = NewUser { display_name: username.clone(), username: username.clone(), email, password };
-    let id = accounts::create_admin(db, &new, &hash).await.map_err(plain)?;
+    let id = accounts::create_admin(db, &new, &hash).await?;
     let mut tx = database::begin(db).await?;
-    audit::record(&mut tx, ACTOR, "user.create.admin", &format!("user:{id}"), None).await.map_err(plain)?;
+    audit::record(&mut tx, ACTOR, "user.create.admin", &format!("user:{id}"), None).await?;
     tx.commit().await?;
     println!("administrator {username} made");
     if is_made {
@@ -117,28 +116,17 @@ async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A refusal as the command line shows it.
-pub(super) fn plain(error: Error) -> anyhow::Error {
-    match error {
-        Error::Refused(refusal) => {
-            let details = refusal.details.iter().map(|fault| format!("\n    {}: {}", fault.field, fault.text.en));
-            anyhow::anyhow!("{}{}", refusal.text.en, details.collect::<String>())
-        }
-        Error::Unavailable(cause) | Error::Internal(cause) => cause,
-    }
-}
-
 /// The account that `import` publishes as, made when absent; nobody knows its password.
 pub(super) async fn find_or_create_owner(db: &PgPool, username: &str, is_default: bool) -> anyhow::Result<i64> {
-    if let Some(id) = accounts::find_user(db, username).await.map_err(plain)? {
+    if let Some(id) = accounts::find_user(db, username).await? {
         return Ok(id);
     }
     if !is_default {
         bail!("there is no user {username}; register first, or leave out --owner");
     }
-    let hash = Passwords::default().hash(random_hex(32)).await.map_err(plain)?;
+    let hash = Passwords::default().hash(random_hex(32)).await?;
     let email = format!("{username}@localhost.invalid");
     let new =
         NewUser { username: username.to_owned(), email, password: String::new(), display_name: "GeekTools".into() };
-    accounts::create_user(db, &new, &hash).await.map_err(plain)
+    Ok(accounts::create_user(db, &new, &hash).await?)
 }

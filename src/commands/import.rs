@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, ensure};
@@ -16,15 +17,14 @@ use tempfile::NamedTempFile;
 use tokio_util::io::ReaderStream;
 
 use super::{
-    admin::{find_or_create_owner, plain},
+    admin::find_or_create_owner,
     start::{connect, open_app},
 };
 use crate::{
     accounts::CurrentUser,
     config::Config,
     error::Error,
-    plugins::{self, Outcome},
-    state::AppState,
+    plugins::{self, Outcome, Plugins},
 };
 
 const DEFAULT_OWNER: &str = "geektools";
@@ -50,14 +50,14 @@ pub(super) async fn run(config: Config, command: Import) -> anyhow::Result<()> {
     let owner = find_or_create_owner(&database.pool, &command.owner, command.owner == DEFAULT_OWNER).await?;
     let (app, _) = open_app(config, database.pool.clone())?;
     let user = CurrentUser::command_line(owner, &command.owner);
-    let done = publish_all(&app, &user, packages).await;
+    let done = publish_all(&app.plugins, &user, packages).await;
     drop(app);
     database.close().await?;
     done
 }
 
 /// Publishes in rounds: what waits for a dependency is tried again while there is progress.
-async fn publish_all(app: &AppState, user: &CurrentUser, mut waiting: Vec<PathBuf>) -> anyhow::Result<()> {
+async fn publish_all(plugins: &Arc<Plugins>, user: &CurrentUser, mut waiting: Vec<PathBuf>) -> anyhow::Result<()> {
     let bar = ProgressBar::new(waiting.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {wide_msg}")?);
     let (mut published, mut known) = (0, 0);
@@ -67,13 +67,13 @@ async fn publish_all(app: &AppState, user: &CurrentUser, mut waiting: Vec<PathBu
         let before = round.len();
         for path in round {
             bar.set_message(path.display().to_string());
-            match publish_one(app, user, &path).await {
+            match publish_one(plugins, user, &path).await {
                 Ok(outcome) => {
                     *(if outcome.is_new { &mut published } else { &mut known }) += 1;
                     bar.inc(1);
                 }
                 Err(Error::Refused(refusal)) if refusal.code == "unknown_dependency" => waiting.push(path),
-                Err(e) => failed.push((path, plain(e))),
+                Err(e) => failed.push((path, e.into())),
             }
         }
         if waiting.len() == before {
@@ -91,7 +91,7 @@ async fn publish_all(app: &AppState, user: &CurrentUser, mut waiting: Vec<PathBu
     Ok(())
 }
 
-async fn publish_one(app: &AppState, user: &CurrentUser, path: &Path) -> Result<Outcome, Error> {
+async fn publish_one(plugins: &Arc<Plugins>, user: &CurrentUser, path: &Path) -> Result<Outcome, Error> {
     let packed;
     let file = if path.is_dir() {
         let folder = path.to_path_buf();
@@ -102,8 +102,8 @@ async fn publish_one(app: &AppState, user: &CurrentUser, path: &Path) -> Result<
     };
     let file = tokio::fs::File::open(file).await?;
     let bytes = ReaderStream::new(file).map(|chunk| chunk.map_err(Error::from));
-    let received = app.storage.receive(MAX_COMPRESSED, bytes).await?;
-    plugins::publish(app, user, received).await
+    let received = plugins.storage.receive(MAX_COMPRESSED, bytes).await?;
+    plugins::publish(plugins, user, received).await
 }
 
 /// Finds packages at a path: itself, or what it holds.

@@ -4,10 +4,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{
-    admin::plain,
-    start::{connect, open_app},
-};
+use super::start::{connect, open_app};
 use crate::{config::Config, plugins, search};
 
 #[derive(Subcommand)]
@@ -22,10 +19,10 @@ pub(super) async fn run(config: Config, command: Search) -> anyhow::Result<()> {
     let database = connect(&config).await?;
     let (app, _) = open_app(config, database.pool.clone())?;
     anyhow::ensure!(app.search.is_first(), "a server runs on this data folder; stop it first, or let it be");
-    let total = plugins::totals(&app.db).await.map_err(plain)?.plugins.cast_unsigned();
+    let total = plugins::totals(&app.db).await?.plugins.cast_unsigned();
     let bar = ProgressBar::new(total).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} plugins {eta}")?);
     let shown = bar.clone();
-    search::rebuild(&app, move |done| shown.set_position(done)).await.context("cannot make the search index")?;
+    search::rebuild(&app.search, move |done| shown.set_position(done)).await.context("cannot make the search index")?;
     bar.finish_and_clear();
     println!("{total} plugins indexed");
     drop(app);

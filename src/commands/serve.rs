@@ -14,12 +14,11 @@ use tracing::{error, info, warn};
 
 use super::start::{Database, connect_alone, open_app};
 use crate::{
+    app::{self, App},
     config::Config,
-    http::{health, server},
-    jobs,
+    http::server,
     observe::logs,
-    plugins, routes,
-    state::App,
+    plugins,
 };
 
 /// Longest time each for the last counts, for closing connections and for the last traces, after all requests are done or given up.
@@ -60,8 +59,8 @@ async fn run(
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let (app, worker) = open_app(config, pool.clone())?;
-    health::probe_once(&app).await;
-    let mut jobs = jobs::start(&app, worker);
+    app.health.probe(&app.metrics).await;
+    let mut jobs = app::start_jobs(&app, worker);
     if let Some(cluster) = cluster {
         jobs.spawn(watch(cluster.clone()));
     }
@@ -75,10 +74,10 @@ async fn run(
             signals.next().await;
             app.health.drain();
         };
-        server::serve(listener, routes::app(app.clone()), &app.config.server, stop).await;
+        server::serve(listener, app::router(&app), &app.config.server, stop).await;
     }
-    jobs.shutdown().await;
-    if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app)).await, Ok(Ok(()))) {
+    jobs.stop().await;
+    if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app.plugins)).await, Ok(Ok(()))) {
         keep_counts(&app);
     }
     Ok(())

@@ -11,29 +11,13 @@ use std::{
 
 use anyhow::Context;
 use embedded_postgres::Cluster;
-use journal::Journal;
 use sqlx::PgPool;
 use tracing::warn;
 
 use crate::{
-    accounts::Passwords,
-    catalogue::{Catalogue, Items},
+    app::App,
     config::{self, Config},
-    data::{
-        changes::{self, Worker},
-        database,
-        derived::DerivedData,
-        monitor::DatabaseMonitor,
-        redis::Redis,
-    },
-    http::{cache::Cache, health::Health},
-    limits::Limits,
-    observe::metrics::Metrics,
-    plugins::Files,
-    search::Search,
-    state::{App, AppState},
-    storage::Storage,
-    token::{Signer, kept_secret},
+    data::{changes::Worker, database},
 };
 
 /// A connected database with its tables up to date.
@@ -143,41 +127,9 @@ fn set_mode(folder: &Path, change: impl Fn(u32) -> u32) {
 /// Opens everything else on top of a connected database.
 ///
 /// # Errors
-/// When a folder cannot be made or a secret not kept.
-pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(AppState, Worker)> {
+/// When a folder cannot be made, or as [`App::open`].
+pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(Arc<App>, Worker)> {
     let data_dir = config.data_dir()?;
     make_folders(&data_dir, &config.storage).with_context(|| format!("cannot make {}", data_dir.display()))?;
-    let secret = match config.auth.jwt_secret.get() {
-        Some(secret) => secret.to_owned(),
-        None => kept_secret(&data_dir.join("jwt_secret"))?,
-    };
-    let (feed, worker) = changes::feed();
-    let database = Arc::<DatabaseMonitor>::default();
-    let metrics = Metrics::install()?;
-    let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
-    let app = App {
-        db: pool,
-        cache: Cache::new(
-            (config.cache.memory_mb << 20) / 4 * 3,
-            config.cache.seconds,
-            redis.clone(),
-            database.clone(),
-        ),
-        redis,
-        storage: Storage::open_configured(&config.storage, &data_dir)?,
-        journal: Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?,
-        signer: Signer::new(secret.as_bytes()),
-        passwords: Passwords::default(),
-        limits: Limits::new(config.limits.clone()),
-        catalogue: Catalogue::default(),
-        items: Items::new((config.cache.memory_mb << 20) / 4),
-        files: Files::default(),
-        derived: DerivedData::default(),
-        feed,
-        health: Health::new(database),
-        search: Search::open(&data_dir.join("search")).context("cannot open the search index")?,
-        metrics,
-        config,
-    };
-    Ok((Arc::new(app), worker))
+    App::open(config, pool)
 }

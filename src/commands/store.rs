@@ -5,7 +5,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
 
-use super::{admin::plain, start::connect};
+use super::start::connect;
 use crate::{
     config::Config,
     plugins::{self, Report, Trouble},
@@ -47,15 +47,14 @@ async fn verify(config: &Config, storage: &Storage, db: &PgPool, repair: bool) -
         }
         bar.set_position(done);
     })
-    .await
-    .map_err(plain)?;
+    .await?;
     drop(connection);
     bar.finish_and_clear();
     for finding in &report.findings {
         println!("{} {}", name(finding.trouble), finding.path);
         if repair {
-            let repaired = plugins::repair(storage, db, finding).await.map_err(plain);
-            repaired.with_context(|| format!("cannot repair {}", finding.path))?;
+            let repaired = plugins::repair(storage, db, finding).await;
+            repaired.map_err(anyhow::Error::from).with_context(|| format!("cannot repair {}", finding.path))?;
         }
     }
     judge(&report, repair)

@@ -161,6 +161,19 @@ impl<T> OrRefuse<T> for Option<T> {
     }
 }
 
+/// A refusal as the command line and the log show it: in English, with every fault.
+impl From<Error> for anyhow::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => {
+                let details = refusal.details.iter().map(|fault| format!("\n    {}: {}", fault.field, fault.text.en));
+                anyhow::anyhow!("{}{}", refusal.text.en, details.collect::<String>())
+            }
+            Error::Unavailable(cause) | Error::Internal(cause) => cause,
+        }
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;

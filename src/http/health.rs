@@ -9,18 +9,22 @@ use std::{
 };
 
 use axum::{Json, extract::State};
+use journal::Journal;
 use serde::Serialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
     data::monitor::DatabaseMonitor,
+    data::redis::Redis,
     error::{Error, Fault, Result, codes, lang::Text},
     http::{
         envelope::Success,
         policy::{Policy, Routes},
     },
-    state::{App, AppState},
+    observe::metrics::Metrics,
+    storage::Storage,
 };
 
 /// How a dependency stands.
@@ -42,6 +46,10 @@ pub enum Standing {
 pub struct Health {
     /// Whether the database answers.
     pub database: Arc<DatabaseMonitor>,
+    pool: PgPool,
+    redis: Option<Arc<Redis>>,
+    store: Storage,
+    journal: Arc<Journal>,
     cache: AtomicU8,
     storage: AtomicU8,
     is_draining: AtomicBool,
@@ -49,8 +57,15 @@ pub struct Health {
 
 impl Health {
     /// Nothing is probed yet.
-    pub fn new(database: Arc<DatabaseMonitor>) -> Self {
-        Self { database, cache: AtomicU8::new(0), storage: AtomicU8::new(0), is_draining: AtomicBool::new(false) }
+    pub fn new(
+        database: Arc<DatabaseMonitor>,
+        pool: PgPool,
+        redis: Option<Arc<Redis>>,
+        store: Storage,
+        journal: Arc<Journal>,
+    ) -> Self {
+        let (cache, storage) = (AtomicU8::new(0), AtomicU8::new(0));
+        Self { database, pool, redis, store, journal, cache, storage, is_draining: AtomicBool::new(false) }
     }
 
     /// From now on this instance says that it is not ready, so that balancers stop sending requests.
@@ -100,19 +115,19 @@ struct Dependencies {
 }
 
 /// The routes of health, in the API and at the root.
-pub fn router() -> Routes {
+pub fn router(health: Arc<Health>) -> Routes {
     let policy = Policy::without_budget("whoever watches the server must hear of it however much others ask");
-    Routes::new().api(policy, routes!(health)).get("/health", policy, health).get("/health/live", policy, live).get(
-        "/health/ready",
-        policy,
-        ready,
-    )
+    Routes::new()
+        .api(policy, routes!(self::health))
+        .get("/health", policy, self::health)
+        .get("/health/live", policy, live)
+        .get("/health/ready", policy, ready)
+        .with_state(health)
 }
 
 /// Tells whether the server and its dependencies work; 503 without its database.
 #[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Success<Report>)))]
-pub async fn health(State(app): State<AppState>) -> Result<Json<Success<Report>>> {
-    let health = &app.health;
+pub async fn health(State(health): State<Arc<Health>>) -> Result<Json<Success<Report>>> {
     let [database, cache, storage] = health.standings();
     let dependencies = Dependencies { database, cache, storage };
     if dependencies.database == Standing::Down {
@@ -137,13 +152,13 @@ pub async fn live() -> Json<Success<Live>> {
 ///
 /// # Errors
 /// 503.
-pub async fn ready(State(app): State<AppState>) -> Result<Json<Success<Report>>> {
-    if app.health.is_draining.load(Ordering::Relaxed) {
+pub async fn ready(State(health): State<Arc<Health>>) -> Result<Json<Success<Report>>> {
+    if health.is_draining.load(Ordering::Relaxed) {
         let fault =
             Fault { field: "server".into(), text: Text::new("服务器正在停止", "the server is stopping") };
         return Err(Error::faults(&codes::UNAVAILABLE, vec![fault]).header(axum::http::header::RETRY_AFTER, 2.into()));
     }
-    health(State(app)).await
+    self::health(State(health)).await
 }
 
 /// The process is there.
@@ -153,28 +168,30 @@ pub struct Live {
     version: &'static str,
 }
 
-/// One round of probes.
-pub async fn probe_once(app: &App) {
-    app.health.database.probe(&app.db).await;
-    probe_others(app).await;
-}
+impl Health {
+    /// One round of probes.
+    pub async fn probe(&self, metrics: &Metrics) {
+        self.database.probe(&self.pool).await;
+        self.probe_others(metrics).await;
+    }
 
-/// One round of probes of everything but the database, which is [watched](DatabaseMonitor::watch).
-pub async fn probe_others(app: &App) {
-    let cache = match &app.redis {
-        Some(redis) if redis.ping().await => Standing::Up,
-        Some(_) => Standing::Down,
-        None => Standing::Internal,
-    };
-    let storage = match app.storage.check().await.and_then(|()| app.journal.check()) {
-        Ok(()) => Standing::Up,
-        Err(e) if e.kind() == io::ErrorKind::StorageFull => Standing::Full,
-        Err(_) => Standing::Down,
-    };
-    app.health.cache.store(cache as u8, Ordering::Relaxed);
-    app.health.storage.store(storage as u8, Ordering::Relaxed);
-    for (name, standing) in ["database", "cache", "storage"].into_iter().zip(app.health.standings()) {
-        let is_up = matches!(standing, Standing::Up | Standing::Internal);
-        app.metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(is_up)));
+    /// One round of probes of everything but the database, which is [watched](DatabaseMonitor::watch).
+    pub async fn probe_others(&self, metrics: &Metrics) {
+        let cache = match &self.redis {
+            Some(redis) if redis.ping().await => Standing::Up,
+            Some(_) => Standing::Down,
+            None => Standing::Internal,
+        };
+        let storage = match self.store.check().await.and_then(|()| self.journal.check()) {
+            Ok(()) => Standing::Up,
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => Standing::Full,
+            Err(_) => Standing::Down,
+        };
+        self.cache.store(cache as u8, Ordering::Relaxed);
+        self.storage.store(storage as u8, Ordering::Relaxed);
+        for (name, standing) in ["database", "cache", "storage"].into_iter().zip(self.standings()) {
+            let is_up = matches!(standing, Standing::Up | Standing::Internal);
+            metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(is_up)));
+        }
     }
 }

@@ -14,13 +14,14 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use ipnet::IpNet;
 use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
     error::{self, Error, codes, lang::Lang},
     limits::Client,
-    state::AppState,
+    observe::metrics::Metrics,
 };
 
 /// The bases of the API; the second is the document's.
@@ -33,17 +34,25 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Set inside the router to the route that was matched; read by the middleware around it.
 pub type RouteSlot = Arc<OnceLock<MatchedPath>>;
 
+/// What every request is served with.
+pub struct RequestContext {
+    /// Counts and times it.
+    pub metrics: Metrics,
+    /// The proxies that are believed about its client.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
-pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let _in_flight = app.metrics.begin();
+    let _in_flight = context.metrics.begin();
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();
     // Somebody further outside may want to know it too.
     let route = request.extensions_mut().get_or_insert_default::<RouteSlot>().clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let client = Client::of(peer, request.headers(), &app.config.server.trusted_proxies);
+    let client = Client::of(peer, request.headers(), &context.trusted_proxies);
     request.extensions_mut().insert(client);
 
     let response = match check_host(&request) {
@@ -59,7 +68,7 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let route = route.get().map_or("unknown", MatchedPath::as_str);
     log(&method, route, status, took, client, &id);
-    app.metrics.answered(name_of(&method), route, status, took);
+    context.metrics.answered(name_of(&method), route, status, took);
     response
 }
 

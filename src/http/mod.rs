@@ -14,3 +14,5 @@ pub mod page;
 pub mod policy;
 pub mod range;
 pub mod server;
+#[cfg(feature = "otel")]
+pub mod traces;

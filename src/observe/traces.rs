@@ -1,29 +1,17 @@
-//! Traces for an OpenTelemetry collector, in programs built with the feature `otel`: a span for each request.
+//! Traces for an OpenTelemetry collector, in programs built with the feature `otel`.
 
 use std::{env, sync::OnceLock, time::Duration};
 
 use anyhow::Context;
-use axum::{
-    extract::{MatchedPath, Request},
-    middleware::Next,
-    response::Response,
-};
-use opentelemetry::{
-    propagation::TextMapPropagator,
-    trace::{TraceContextExt, TracerProvider},
-};
-use opentelemetry_http::HeaderExtractor;
+use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, SpanExporter};
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing::{Instrument, Span, Subscriber, field::Empty, info_span, warn};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing::{Subscriber, warn};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
     registry::LookupSpan,
 };
-
-use crate::http::middleware::{REQUEST_ID, RouteSlot};
 
 /// What spans of requests are called among log lines. Logs leave them out: the id of the request is in both.
 pub const TARGET: &str = "request_span";
@@ -56,44 +44,6 @@ pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> anyhow::Result<Option<
         // What goes wrong while spans are sent must not give more to send.
         .with_target("opentelemetry", LevelFilter::OFF);
     Ok(Some(layer.with_filter(filter)))
-}
-
-/// Answers within a span, which goes on with the trace that the client's `traceparent` names.
-pub async fn around(mut request: Request, next: Next) -> Response {
-    let route = RouteSlot::default();
-    request.extensions_mut().insert(route.clone());
-    let span = info_span!(
-        target: TARGET,
-        "request",
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.request.method = %request.method(),
-        http.route = Empty,
-        http.response.status_code = Empty,
-        request_id = Empty,
-    );
-    if !span.is_disabled() {
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&HeaderExtractor(request.headers())));
-    }
-    let method = request.method().clone();
-    let response = next.run(request).instrument(span.clone()).await;
-    let route = route.get().map_or("unknown", MatchedPath::as_str);
-    // Known only now, when the span has long begun.
-    span.context().span().update_name(format!("{method} {route}"));
-    span.record("http.route", route);
-    complete(&span, &response);
-    response
-}
-
-fn complete(span: &Span, response: &Response) {
-    let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    if let Some(id) = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()) {
-        span.record("request_id", id);
-    }
-    if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
-    }
 }
 
 /// Sends what has gathered, for so long at most, and nothing afterwards.

@@ -17,6 +17,7 @@ use similar::{Algorithm, ChangeTag, DiffOp, TextDiff};
 use utoipa::ToSchema;
 
 use super::{
+    Plugins,
     contents::{self, Contents, StoredFile},
     files::REVALIDATE,
     queries,
@@ -26,7 +27,6 @@ use crate::{
     data::derived::{Derived, Work},
     error::{OrRefuse, Result, codes},
     http::{envelope::Success, extract::Path},
-    state::{App, AppState},
 };
 
 /// Unchanged lines around a change.
@@ -131,11 +131,11 @@ pub struct Line {
     params(("id" = String, Path), ("range" = String, Path, description = "Two versions with `...` between them", example = "1.0.0...1.1.0")),
     responses((status = 200, body = Success<Comparison>)))]
 pub async fn compare_versions(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path((id, range)): Path<(PluginId, String)>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<Arc<Comparison>>>)> {
     let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
-    Ok((REVALIDATE, Success::of(compare(&app, &id, from, to).await?)))
+    Ok((REVALIDATE, Success::of(compare(&plugins, &id, from, to).await?)))
 }
 
 impl Derived for Comparison {
@@ -153,18 +153,18 @@ impl Derived for Comparison {
 ///
 /// # Errors
 /// 404 when there is no such plugin or version; those of [`contents::read`].
-pub async fn compare(app: &App, id: &PluginId, from: &str, to: &str) -> Result<Arc<Comparison>> {
-    let before = contents::find_version(app, id, from).await?;
-    let after = contents::find_version(app, id, to).await?;
+pub async fn compare(plugins: &Plugins, id: &PluginId, from: &str, to: &str) -> Result<Arc<Comparison>> {
+    let before = contents::find_version(plugins, id, from).await?;
+    let after = contents::find_version(plugins, id, to).await?;
     let key = format!("comparison {} {}", before.file_hash, after.file_hash);
-    if let Some(comparison) = app.derived.find(&key) {
+    if let Some(comparison) = plugins.derived.find(&key) {
         return Ok(comparison);
     }
-    let mut db = app.db.acquire().await?;
+    let mut db = plugins.db.acquire().await?;
     let manifests =
         [queries::manifest(&mut db, id.as_str(), from).await?, queries::manifest(&mut db, id.as_str(), to).await?];
     drop(db);
-    let (before, after) = (contents::read(app, &before).await?, contents::read(app, &after).await?);
+    let (before, after) = (contents::read(plugins, &before).await?, contents::read(plugins, &after).await?);
     let (id, from, to) = (id.as_str().to_owned(), from.to_owned(), to.to_owned());
     let name = key.clone();
     let work = move || {
@@ -174,7 +174,7 @@ pub async fn compare(app: &App, id: &PluginId, from: &str, to: &str) -> Result<A
         add_files(&mut comparison, &before, &after);
         Ok(comparison)
     };
-    app.derived.get(Work::Render, key, work).await
+    plugins.derived.get(Work::Render, key, work).await
 }
 
 /// What is left of what one comparison may cost.

@@ -12,12 +12,14 @@ use anyhow::anyhow;
 use package::{PackagedFile, Visitor};
 use sha2::{Digest, Sha256};
 
-use super::queries::{self, VersionFile};
+use super::{
+    Plugins,
+    queries::{self, VersionFile},
+};
 use crate::{
     catalogue::PluginId,
     data::derived::{Derived, Work},
     error::{Error, Result, codes},
-    state::App,
     storage::{Received, Storage},
 };
 
@@ -70,11 +72,11 @@ impl Derived for StoredFile {
 ///
 /// # Errors
 /// 404 when the plugin is unknown or banned, or has no such version.
-pub async fn find_version(app: &App, id: &PluginId, version: &str) -> Result<VersionFile> {
-    if let Some(file) = queries::version_file(&app.db, id.as_str(), Some(version)).await? {
+pub async fn find_version(plugins: &Plugins, id: &PluginId, version: &str) -> Result<VersionFile> {
+    if let Some(file) = queries::version_file(&plugins.db, id.as_str(), Some(version)).await? {
         return Ok(file);
     }
-    let is_known = queries::is_visible(&app.db, id.as_str()).await?;
+    let is_known = queries::is_visible(&plugins.db, id.as_str()).await?;
     Err(Error::new(if is_known { &codes::VERSION_NOT_FOUND } else { &codes::PLUGIN_NOT_FOUND }))
 }
 
@@ -83,41 +85,41 @@ pub async fn find_version(app: &App, id: &PluginId, version: &str) -> Result<Ver
 /// # Errors
 /// 503 when the store has lost the package, or too many packages wait to be unpacked; 409 when it was accepted under
 /// older rules and unpackers may disagree about what is in it.
-pub async fn read(app: &App, version: &VersionFile) -> Result<Arc<Contents>> {
-    let (storage, path) = (app.storage.clone(), version.file_path.clone());
+pub async fn read(plugins: &Plugins, version: &VersionFile) -> Result<Arc<Contents>> {
+    let (storage, path) = (plugins.storage.clone(), version.file_path.clone());
     let unpack = move || Ok(Contents { files: walk(open(&storage, &path)?, None)? });
-    app.derived.get(Work::Unpack, contents_key(&version.file_hash), unpack).await
+    plugins.derived.get(Work::Unpack, contents_key(&version.file_hash), unpack).await
 }
 
 /// One file with its text, wherever it stands in the package.
 ///
 /// # Errors
 /// 404 when the package holds no such file; those of [`read`].
-pub async fn read_file(app: &App, version: &VersionFile, path: &str) -> Result<StoredFile> {
+pub async fn read_file(plugins: &Plugins, version: &VersionFile, path: &str) -> Result<StoredFile> {
     let not_found = || Error::new(&codes::PACKAGED_FILE_NOT_FOUND);
-    let contents = read(app, version).await?;
+    let contents = read(plugins, version).await?;
     let file = contents.file(path).ok_or_else(not_found)?;
     if file.text.is_some() {
         return Ok(file.clone());
     }
-    let (storage, package, wanted) = (app.storage.clone(), version.file_path.clone(), path.to_owned());
+    let (storage, package, wanted) = (plugins.storage.clone(), version.file_path.clone(), path.to_owned());
     let unpack = move || {
         let files = walk(open(&storage, &package)?, Some(&wanted))?;
         files.into_iter().find(|file| file.path == wanted).ok_or_else(not_found)
     };
     let key = format!("file {} {path}", version.file_hash);
-    Ok(StoredFile::clone(&*app.derived.get(Work::Unpack, key, unpack).await?))
+    Ok(StoredFile::clone(&*plugins.derived.get(Work::Unpack, key, unpack).await?))
 }
 
 /// What is inside a package that has only just arrived.
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn read_received(app: &App, received: &Received) -> Result<Arc<Contents>> {
+pub async fn read_received(plugins: &Plugins, received: &Received) -> Result<Arc<Contents>> {
     // Open, it can be read even when its name is removed because the client has left.
     let file = received.open()?;
     let unpack = move || Ok(Contents { files: walk(io::BufReader::new(file), None)? });
-    app.derived.get(Work::Unpack, contents_key(&received.hash), unpack).await
+    plugins.derived.get(Work::Unpack, contents_key(&received.hash), unpack).await
 }
 
 /// By the hash of the package, so that nothing in it can ever be out of date.

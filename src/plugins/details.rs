@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use semver::Version as SemVer;
 
-use super::{model::PluginDetail, queries};
+use super::{Plugins, model::PluginDetail, queries};
 use crate::{
     catalogue::{PluginId, file_url},
     data::database,
@@ -16,16 +16,19 @@ use crate::{
         envelope::Success,
         extract::Path,
     },
-    state::{App, AppState},
 };
 
 /// Shows a plugin.
 #[utoipa::path(get, path = "/plugins/{id}", tag = "plugins", params(("id" = String, Path)), responses(
     (status = 200, body = Success<PluginDetail>),
 ))]
-pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
-    let ready = of_plugin(&app, id.as_str(), "detail", 0, || async {
-        let detail = find_detail(&app, id.as_str()).await?;
+pub async fn details(
+    State(plugins): State<Arc<Plugins>>,
+    Path(id): Path<PluginId>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let ready = of_plugin(&plugins, id.as_str(), "detail", 0, || async {
+        let detail = find_detail(&plugins, id.as_str()).await?;
         cache::json(&*Success::of(detail.or_refuse(&codes::PLUGIN_NOT_FOUND)?))
     });
     Ok(ready.await?.respond(&headers))
@@ -36,7 +39,7 @@ pub async fn details(State(app): State<AppState>, Path(id): Path<PluginId>, head
 /// # Errors
 /// Those of `make`.
 pub async fn of_plugin<F>(
-    app: &App,
+    plugins: &Plugins,
     id: &str,
     what: &str,
     time: i32,
@@ -45,14 +48,14 @@ pub async fn of_plugin<F>(
 where
     F: Future<Output = Result<Vec<u8>>> + Send,
 {
-    match app.catalogue.revisions(id) {
+    match plugins.catalogue.lists.revisions(id) {
         Some((revision, _)) => {
             // One that left the lists does not come here, so what is known of it may always be shown.
             let version = Version { state: [revision.cast_unsigned(), i64::from(time).cast_unsigned()], mark: 0 };
-            app.cache.shared(format!("{what}/{id}"), version, make).await
+            plugins.cache.shared(format!("{what}/{id}"), version, make).await
         }
         // What is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
-        None => Ok(Arc::new(CachedResponse::new(app.health.database.read(Box::pin(make())).await?.into()))),
+        None => Ok(Arc::new(CachedResponse::new(plugins.database.read(Box::pin(make())).await?.into()))),
     }
 }
 
@@ -60,8 +63,8 @@ where
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
-    let mut tx = database::begin_snapshot(&app.db).await?;
+pub async fn find_detail(plugins: &Plugins, id: &str) -> Result<Option<PluginDetail>> {
+    let mut tx = database::begin_snapshot(&plugins.db).await?;
     let Some(mut plugin) = queries::detail(&mut *tx, id).await? else { return Ok(None) };
     plugin.versions = queries::versions(&mut *tx, id).await?;
     plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<SemVer>().ok()));
@@ -69,7 +72,7 @@ pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
     if let Some(version) = &plugin.current_version {
         plugin.scripts = queries::scripts(&mut *tx, id, version).await?;
         plugin.dependencies = queries::dependencies(&mut *tx, id, version).await?;
-        plugin.file_url = file_url(app, id, version);
+        plugin.file_url = file_url(&plugins.catalogue, id, version);
     }
     tx.commit().await?;
     Ok(Some(plugin))
@@ -79,7 +82,7 @@ pub async fn find_detail(app: &App, id: &str) -> Result<Option<PluginDetail>> {
 ///
 /// # Errors
 /// 404 `plugin_not_found`.
-pub async fn find_visible(app: &App, id: &PluginId) -> Result<()> {
-    let known = queries::is_visible(&app.db, id.as_str()).await?;
+pub async fn find_visible(plugins: &Plugins, id: &PluginId) -> Result<()> {
+    let known = queries::is_visible(&plugins.db, id.as_str()).await?;
     known.then_some(()).or_refuse(&codes::PLUGIN_NOT_FOUND)
 }

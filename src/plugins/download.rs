@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    counts,
+    Plugins, counts,
     queries::{self, VersionFile},
 };
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
         extract::{FromParams, Params, Path, Query},
         range::{self, Range},
     },
-    state::AppState,
     storage::Part,
 };
 
@@ -45,13 +44,13 @@ impl FromParams for Which {
         (status = 304, description = "Unchanged"),
     ))]
 pub async fn download(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path(id): Path<PluginId>,
     Query(which): Query<Which>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&app, &id, which.version.as_deref(), &method, &headers).await
+    hand_out(&plugins, &id, which.version.as_deref(), &method, &headers).await
 }
 
 /// Downloads the package of one version.
@@ -64,12 +63,12 @@ pub async fn download(
         (status = 304, description = "Unchanged"),
     ))]
 pub async fn download_version(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path((id, version)): Path<(PluginId, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&app, &id, Some(&version), &method, &headers).await
+    hand_out(&plugins, &id, Some(&version), &method, &headers).await
 }
 
 /// Who receives a package.
@@ -84,7 +83,7 @@ enum Receiver {
 
 /// The origin of the CDN: the address it pulls a package from, the same as it hands it out under.
 pub async fn origin(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path((id, version, name)): Path<(PluginId, String, String)>,
     method: Method,
     headers: HeaderMap,
@@ -92,31 +91,31 @@ pub async fn origin(
     if name.strip_suffix(".tar.gz") != Some(id.as_str()) {
         return Err(Error::new(&codes::NOT_FOUND));
     }
-    let file = find_file(&app, &id, Some(&version)).await?;
-    deliver(&app, &id, &file, &method, &headers, Receiver::Cdn).await
+    let file = find_file(&plugins, &id, Some(&version)).await?;
+    deliver(&plugins, &id, &file, &method, &headers, Receiver::Cdn).await
 }
 
 async fn hand_out(
-    app: &AppState,
+    plugins: &Plugins,
     id: &PluginId,
     version: Option<&str>,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    let file = find_file(app, id, version).await?;
-    if let Some(cdn) = app.config.cdn() {
+    let file = find_file(plugins, id, version).await?;
+    if let Some(cdn) = plugins.cdn.as_deref() {
         let (id, version) = (id.as_str(), &file.row.version);
         let target = format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz");
         if *method != Method::HEAD && range::starts_at_zero(headers, file.size) {
-            counts::note_download(app, id, &file.row);
+            counts::note_download(plugins, id, &file.row);
         }
         return redirect(&target);
     }
-    deliver(app, id, &file, method, headers, Receiver::Client).await
+    deliver(plugins, id, &file, method, headers, Receiver::Client).await
 }
 
 async fn deliver(
-    app: &AppState,
+    plugins: &Plugins,
     id: &PluginId,
     file: &Download,
     method: &Method,
@@ -150,20 +149,20 @@ async fn deliver(
     // A presigned address answers GET only, and few CDNs follow a redirect of their origin.
     if receiver == Receiver::Client
         && !is_head
-        && let Some(target) = app.storage.presign(&row.file_path).await?
+        && let Some(target) = plugins.storage.presign(&row.file_path).await?
     {
         // The bucket's entity tags are not ours, so `If-Range` says nothing here.
         if range::starts_at_zero(headers, size) {
-            counts::note_download(app, id.as_str(), row);
+            counts::note_download(plugins, id.as_str(), row);
         }
         return redirect(&target);
     }
-    let accel = &app.config.storage.accel_redirect;
+    let accel = &plugins.accel_redirect;
     if !accel.is_empty() && !is_head {
         // nginx does the ranges itself, and says so.
         known.remove(header::ACCEPT_RANGES);
         if counts {
-            counts::note_download(app, id.as_str(), row);
+            counts::note_download(plugins, id.as_str(), row);
         }
         let target = format!("{}/{}", accel.trim_end_matches('/'), row.file_path);
         known.insert(header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?);
@@ -180,11 +179,11 @@ async fn deliver(
     if is_head {
         return Ok(respond(status, known, Body::empty()));
     }
-    let part = app.storage.part(&row.file_path, start, length).await?.ok_or_else(|| {
+    let part = plugins.storage.part(&row.file_path, start, length).await?.ok_or_else(|| {
         Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", row.file_path))
     })?;
     if counts {
-        counts::note_download(app, id.as_str(), row);
+        counts::note_download(plugins, id.as_str(), row);
     }
     let body = match part {
         Part::Whole(bytes) => Body::from(bytes),
@@ -225,20 +224,20 @@ impl Default for Files {
 }
 
 /// The file of a version, from memory once it is known: downloads go on while the database is away.
-async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
+async fn find_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
     // A plugin that is not listed may be banned: only the database knows.
-    let revision = app.catalogue.revisions(id.as_str()).map(|(_, text)| text);
+    let revision = plugins.catalogue.lists.revisions(id.as_str()).map(|(_, text)| text);
     let key = format!("{} {}", id.as_str(), version.unwrap_or_default());
-    let known = app.files.0.get(&key);
+    let known = plugins.files.0.get(&key);
     if let Some((since, file)) = &known
         && revision == Some(*since)
     {
         return Ok(file.clone());
     }
-    match app.health.database.read(read_file(app, id, version)).await {
+    match plugins.database.read(read_file(plugins, id, version)).await {
         Ok(file) => {
             if let Some(revision) = revision {
-                app.files.0.insert(key, (revision, file.clone()));
+                plugins.files.0.insert(key, (revision, file.clone()));
             }
             Ok(file)
         }
@@ -249,11 +248,11 @@ async fn find_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Resu
     }
 }
 
-async fn read_file(app: &AppState, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
-    if let Some(row) = queries::version_file(&app.db, id.as_str(), version).await? {
+async fn read_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
+    if let Some(row) = queries::version_file(&plugins.db, id.as_str(), version).await? {
         return Ok(Arc::new(Download::new(id, row)?));
     }
-    let is_known = queries::is_visible(&app.db, id.as_str()).await?;
+    let is_known = queries::is_visible(&plugins.db, id.as_str()).await?;
     Err(Error::new(if is_known { &codes::VERSION_NOT_FOUND } else { &codes::PLUGIN_NOT_FOUND }))
 }
 

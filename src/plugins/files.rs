@@ -10,12 +10,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::contents::{self, StoredFile};
+use super::{
+    Plugins,
+    contents::{self, StoredFile},
+};
 use crate::{
     catalogue::PluginId,
     error::Result,
     http::{envelope::Success, extract::Path},
-    state::AppState,
 };
 
 /// A version never changes, but it can be banned, so every use is checked with us.
@@ -59,11 +61,11 @@ impl From<&StoredFile> for FileItem {
     params(("id" = String, Path), ("version" = String, Path)),
     responses((status = 200, body = Success<FileList>)))]
 pub async fn list_files(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path((id, version)): Path<(PluginId, String)>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<FileList>>)> {
-    let file = contents::find_version(&app, &id, &version).await?;
-    let contents = contents::read(&app, &file).await?;
+    let file = contents::find_version(&plugins, &id, &version).await?;
+    let contents = contents::read(&plugins, &file).await?;
     Ok((
         REVALIDATE,
         Success::of(FileList {
@@ -91,11 +93,11 @@ pub struct FileText {
     params(("id" = String, Path), ("version" = String, Path), ("path" = String, Path, description = "May hold slashes")),
     responses((status = 200, body = Success<FileText>)))]
 pub async fn show_file(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path((id, version, path)): Path<(PluginId, String, String)>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<FileText>>)> {
-    let version = contents::find_version(&app, &id, &version).await?;
-    let file = contents::read_file(&app, &version, &path).await?;
+    let version = contents::find_version(&plugins, &id, &version).await?;
+    let file = contents::read_file(&plugins, &version, &path).await?;
     let about = FileItem::from(&file);
     let text = file.text.unwrap_or_default();
     Ok((REVALIDATE, Success::of(FileText { truncated: (text.len() as u64) < file.size, about, text })))

@@ -1,5 +1,7 @@
 //! Looking after a plugin: yanking, deprecating, owners, and what administrators do to it.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use package::text;
 use serde::Serialize;
@@ -8,6 +10,7 @@ use tracing::warn;
 use utoipa::ToSchema;
 
 use super::{
+    Plugins,
     details::find_detail,
     model::{Owner, PluginDetail},
     publish::choose_current,
@@ -27,7 +30,6 @@ use crate::{
         envelope::{Nothing, Success},
         extract::{Body, Choice, Fields, FromFields, Path},
     },
-    state::{App, AppState},
     storage::Storage,
 };
 
@@ -74,9 +76,9 @@ enum Allowed {
 }
 
 /// Locks a plugin for somebody who may change it.
-async fn begin(app: &App, user: &CurrentUser, id: &PluginId, allowed: Allowed) -> Result<Transaction> {
+async fn begin(plugins: &Plugins, user: &CurrentUser, id: &PluginId, allowed: Allowed) -> Result<Transaction> {
     user.allows(Scope::Manage, id.as_str())?;
-    let mut tx = database::begin(&app.db).await?;
+    let mut tx = database::begin(&plugins.db).await?;
     let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let is_owner = queries::is_owner(&mut tx, id.as_str(), user.id).await?;
     let is_admin = allowed == Allowed::OwnersAndAdmins && user.is_admin();
@@ -90,10 +92,10 @@ async fn begin(app: &App, user: &CurrentUser, id: &PluginId, allowed: Allowed) -
 }
 
 /// Commits a change of what is listed and brings this instance up to date.
-async fn finish(app: &App, mut tx: Transaction, id: &str) -> Result<()> {
+async fn finish(plugins: &Plugins, mut tx: Transaction, id: &str) -> Result<()> {
     queries::touch(&mut tx, id).await?;
     tx.commit().await?;
-    app.feed.settle(vec![id.to_owned()]).await;
+    plugins.feed.settle(vec![id.to_owned()]).await;
     Ok(())
 }
 
@@ -102,13 +104,13 @@ async fn finish(app: &App, mut tx: Transaction, id: &str) -> Result<()> {
     params(("id" = String, Path), ("version" = String, Path)),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn yank(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     Path((id, version)): Path<(PluginId, String)>,
     Body(Reason { reason }): Body<Reason>,
 ) -> Result<Json<Success<Nothing>>> {
-    set_yanked(&app, &user, &id, &version, Some(&reason)).await?;
+    set_yanked(&plugins, &user, &id, &version, Some(&reason)).await?;
     Ok(Success::saying(Nothing {}, lang.pick("版本已撤回", "Version yanked")))
 }
 
@@ -117,12 +119,12 @@ pub async fn yank(
     params(("id" = String, Path), ("version" = String, Path)),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn unyank(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     Path((id, version)): Path<(PluginId, String)>,
 ) -> Result<Json<Success<Nothing>>> {
-    set_yanked(&app, &user, &id, &version, None).await?;
+    set_yanked(&plugins, &user, &id, &version, None).await?;
     Ok(Success::saying(Nothing {}, lang.pick("版本已恢复", "Version restored")))
 }
 
@@ -131,13 +133,13 @@ pub async fn unyank(
 /// # Errors
 /// 403 for whoever may not, 404 when there is no such version.
 pub async fn set_yanked(
-    app: &App,
+    plugins: &Plugins,
     user: &CurrentUser,
     id: &PluginId,
     version: &str,
     reason: Option<&str>,
 ) -> Result<()> {
-    let mut tx = begin(app, user, id, Allowed::OwnersAndAdmins).await?;
+    let mut tx = begin(plugins, user, id, Allowed::OwnersAndAdmins).await?;
     queries::find_version(&mut tx, id.as_str(), version).await?.or_refuse(&codes::VERSION_NOT_FOUND)?;
     if !queries::set_yanked(&mut tx, id.as_str(), version, reason, reason.is_some()).await? {
         return Ok(());
@@ -145,7 +147,7 @@ pub async fn set_yanked(
     choose_current(&mut tx, id.as_str()).await?;
     let action = if reason.is_some() { "version.yank" } else { "version.unyank" };
     audit::record(&mut tx, &user.username, action, &format!("plugin:{}@{version}", id.as_str()), reason).await?;
-    finish(app, tx, id.as_str()).await
+    finish(plugins, tx, id.as_str()).await
 }
 
 /// What an owner says of the plugin's state.
@@ -187,14 +189,14 @@ impl FromFields for StatusChange {
     params(("id" = String, Path)),
     responses((status = 200, body = Success<PluginDetail>)))]
 pub async fn change_status(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     Path(id): Path<PluginId>,
     Body(change): Body<StatusChange>,
 ) -> Result<Json<Success<PluginDetail>>> {
-    change_own_status(&app, &user, &id, change).await?;
-    let plugin = find_detail(&app, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
+    change_own_status(&plugins, &user, &id, change).await?;
+    let plugin = find_detail(&plugins, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     Ok(Success::saying(plugin, lang.pick("状态已更新", "Status changed")))
 }
 
@@ -202,8 +204,13 @@ pub async fn change_status(
 ///
 /// # Errors
 /// 403 for whoever may not, 400 when the replacement is none.
-pub async fn change_own_status(app: &App, user: &CurrentUser, id: &PluginId, change: StatusChange) -> Result<()> {
-    let mut tx = begin(app, user, id, Allowed::OwnersAndAdmins).await?;
+pub async fn change_own_status(
+    plugins: &Plugins,
+    user: &CurrentUser,
+    id: &PluginId,
+    change: StatusChange,
+) -> Result<()> {
+    let mut tx = begin(plugins, user, id, Allowed::OwnersAndAdmins).await?;
     if queries::lock(&mut tx, id.as_str()).await?.is_some_and(|plugin| plugin.status == Status::Banned) {
         return Err(Error::with(&codes::PLUGIN_BANNED, &[id.as_str()]));
     }
@@ -215,7 +222,7 @@ pub async fn change_own_status(app: &App, user: &CurrentUser, id: &PluginId, cha
     queries::set_status(&mut tx, id.as_str(), change.status, message, replacement).await?;
     let action = if change.status == Status::Deprecated { "plugin.deprecate" } else { "plugin.activate" };
     audit::record(&mut tx, &user.username, action, &target(id.as_str()), message).await?;
-    finish(app, tx, id.as_str()).await
+    finish(plugins, tx, id.as_str()).await
 }
 
 async fn check_replacement(db: &mut PgConnection, id: &PluginId, replacement: Option<&str>) -> Result<()> {
@@ -244,9 +251,13 @@ pub struct Owners {
 /// Lists a plugin's owners.
 #[utoipa::path(get, path = "/plugins/{id}/owners", tag = "plugins", params(("id" = String, Path)),
     responses((status = 200, body = Success<Owners>)))]
-pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>, headers: HeaderMap) -> Result<Response> {
-    super::details::find_visible(&app, &id).await?;
-    let owners = queries::owners(&app.db, id.as_str()).await?;
+pub async fn owners(
+    State(plugins): State<Arc<Plugins>>,
+    Path(id): Path<PluginId>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    super::details::find_visible(&plugins, &id).await?;
+    let owners = queries::owners(&plugins.db, id.as_str()).await?;
     Ok(CachedResponse::new(cache::json(&*Success::of(Owners { owners }))?.into()).respond(&headers))
 }
 
@@ -255,12 +266,12 @@ pub async fn owners(State(app): State<AppState>, Path(id): Path<PluginId>, heade
     params(("id" = String, Path), ("username" = String, Path)),
     responses((status = 200, body = Success<Owners>)))]
 pub async fn add_owner(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     Path((id, username)): Path<(PluginId, String)>,
 ) -> Result<Json<Success<Owners>>> {
-    let owners = insert_owner(&app, &user, &id, &username).await?;
+    let owners = insert_owner(&plugins, &user, &id, &username).await?;
     Ok(Success::saying(Owners { owners }, lang.pick("所有者已添加", "Owner added")))
 }
 
@@ -268,8 +279,8 @@ pub async fn add_owner(
 ///
 /// # Errors
 /// 403 for anybody but an owner, 404 when there is no such user.
-pub async fn insert_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(app, user, id, Allowed::Owners).await?;
+pub async fn insert_owner(plugins: &Plugins, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
+    let mut tx = begin(plugins, user, id, Allowed::Owners).await?;
     let new = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if queries::insert_owner(&mut tx, id.as_str(), new).await? {
         audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(username)).await?;
@@ -284,12 +295,12 @@ pub async fn insert_owner(app: &App, user: &CurrentUser, id: &PluginId, username
     params(("id" = String, Path), ("username" = String, Path)),
     responses((status = 200, body = Success<Owners>)))]
 pub async fn remove_owner(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     Path((id, username)): Path<(PluginId, String)>,
 ) -> Result<Json<Success<Owners>>> {
-    let owners = delete_owner(&app, &user, &id, &username).await?;
+    let owners = delete_owner(&plugins, &user, &id, &username).await?;
     Ok(Success::saying(Owners { owners }, lang.pick("所有者已移除", "Owner removed")))
 }
 
@@ -297,8 +308,8 @@ pub async fn remove_owner(
 ///
 /// # Errors
 /// 403 for anybody but an owner, 404 when that user is no owner, 409 for the last one.
-pub async fn delete_owner(app: &App, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(app, user, id, Allowed::Owners).await?;
+pub async fn delete_owner(plugins: &Plugins, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
+    let mut tx = begin(plugins, user, id, Allowed::Owners).await?;
     let old = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     if !queries::delete_owner(&mut tx, id.as_str(), old).await? {
         return Err(Error::new(&codes::OWNER_NOT_FOUND));
@@ -317,8 +328,8 @@ pub async fn delete_owner(app: &App, user: &CurrentUser, id: &PluginId, username
 ///
 /// # Errors
 /// 404 when there is no such plugin.
-pub async fn set_status(app: &App, admin: &CurrentUser, id: &str, status: Status, reason: &str) -> Result<()> {
-    let mut tx = database::begin(&app.db).await?;
+pub async fn set_status(plugins: &Plugins, admin: &CurrentUser, id: &str, status: Status, reason: &str) -> Result<()> {
+    let mut tx = database::begin(&plugins.db).await?;
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let message = (status != Status::Active).then_some(reason);
     queries::set_status(&mut tx, id, status, message, None).await?;
@@ -328,21 +339,21 @@ pub async fn set_status(app: &App, admin: &CurrentUser, id: &str, status: Status
         Status::Banned => "plugin.ban",
     };
     audit::record(&mut tx, &admin.username, action, &target(id), Some(reason)).await?;
-    finish(app, tx, id).await
+    finish(plugins, tx, id).await
 }
 
 /// Deletes a plugin for good, for an administrator; its id stays taken.
 ///
 /// # Errors
 /// 404 when there is no such plugin, 409 when others depend on it.
-pub async fn delete(app: &App, admin: &CurrentUser, id: &str, reason: Option<&str>) -> Result<()> {
-    let mut tx = database::begin(&app.db).await?;
+pub async fn delete(plugins: &Plugins, admin: &CurrentUser, id: &str, reason: Option<&str>) -> Result<()> {
+    let mut tx = database::begin(&plugins.db).await?;
     queries::lock(&mut tx, id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     let paths = queries::delete_plugin(&mut tx, id).await?;
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
     // In a task of its own: a client that leaves now leaves no files without rows behind.
-    tokio::spawn(remove(tx, app.storage.clone(), paths)).await??;
-    app.feed.settle(vec![id.to_owned()]).await;
+    tokio::spawn(remove(tx, plugins.storage.clone(), paths)).await??;
+    plugins.feed.settle(vec![id.to_owned()]).await;
     Ok(())
 }
 

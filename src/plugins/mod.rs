@@ -6,6 +6,7 @@ mod counts;
 mod details;
 mod download;
 mod files;
+mod jobs;
 mod manage;
 mod model;
 mod publish;
@@ -18,6 +19,7 @@ pub use contents::{Contents, StoredFile, find_version, read as read_contents, re
 pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::Files;
+pub use jobs::{start_jobs, sweep_once};
 pub use manage::{
     StatusChange, change_own_status, delete, delete_owner, insert_owner, read_optional_reason, read_reason, set_status,
     set_yanked,
@@ -32,11 +34,21 @@ pub use queries::{
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};
 
+use std::{sync::Arc, time::Duration};
+
+use journal::Journal;
+use sqlx::PgPool;
 use utoipa_axum::routes;
 
 use crate::{
+    accounts::Accounts,
+    catalogue::Catalogue,
+    data::{changes::Feed, derived::DerivedData, monitor::DatabaseMonitor},
     error::codes,
+    http::cache::Cache,
     http::policy::{Policy, Routes},
+    observe::metrics::Metrics,
+    storage::Storage,
 };
 
 /// Largest body of an upload: a package, and room of its own for the multipart frame around it.
@@ -45,8 +57,35 @@ pub const MAX_UPLOAD: u64 = MAX_COMPRESSED + 64 * 1024;
 /// Receives a package.
 pub const UPLOAD: Policy = Policy::publish().body(MAX_UPLOAD, &codes::PACKAGE_TOO_LARGE);
 
-/// The routes below `/plugins`, `/tags` and `/stats`.
-pub fn router() -> Routes {
+/// The plugins of this server and their packages.
+pub struct Plugins {
+    pub(crate) db: PgPool,
+    pub(crate) database: Arc<DatabaseMonitor>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) storage: Storage,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) derived: Arc<DerivedData>,
+    pub(crate) feed: Feed,
+    pub(crate) metrics: Metrics,
+    pub(crate) files: Files,
+    /// Where packages are sent from instead, when there is a CDN.
+    pub(crate) cdn: Option<String>,
+    /// Where nginx finds packages; empty when this server sends them itself.
+    pub(crate) accel_redirect: String,
+    /// Files without a version may belong to an upload in flight until they are this old.
+    pub(crate) stray_age: Duration,
+}
+
+impl AsRef<Accounts> for Plugins {
+    fn as_ref(&self) -> &Accounts {
+        &self.accounts
+    }
+}
+
+/// The routes below `/plugins` and `/stats`.
+pub fn router(plugins: Arc<Plugins>) -> Routes {
     Routes::new()
         .api(UPLOAD, routes!(publish::upload))
         .api(UPLOAD, routes!(publish::upload_alias))
@@ -65,4 +104,5 @@ pub fn router() -> Routes {
         .api(Policy::read(), routes!(manage::owners))
         .api(Policy::write(), routes!(manage::add_owner))
         .api(Policy::write(), routes!(manage::remove_owner))
+        .with_state(plugins)
 }

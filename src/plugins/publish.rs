@@ -3,7 +3,7 @@
 //! The file is durable before its row is committed, so a row always has its file; a crash in between
 //! leaves a stray file that no row names and that blocks nothing.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, sync::Arc};
 
 use axum::{
     Json,
@@ -18,7 +18,10 @@ use sqlx::PgConnection;
 use tracing::{Instrument, info};
 use utoipa::ToSchema;
 
-use super::queries::{self, NewFile};
+use super::{
+    Plugins,
+    queries::{self, NewFile},
+};
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::Status,
@@ -35,7 +38,6 @@ use crate::{
         multipart::{Form, Part},
     },
     observe::failpoint,
-    state::{App, AppState},
     storage::{Received, Storage},
 };
 
@@ -74,13 +76,13 @@ pub struct Upload {
         (status = 200, body = Success<Published>, description = "These bytes were published before"),
     ))]
 pub async fn upload(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     request: Request,
 ) -> Result<(StatusCode, Json<Success<Published>>)> {
-    let received = receive(&app, request).await?;
-    let outcome = publish(&app, &user, received).await?;
+    let received = receive(&plugins, request).await?;
+    let outcome = publish(&plugins, &user, received).await?;
     failpoint::reach("before_answer");
     let published = Published {
         plugin_id: outcome.manifest.id,
@@ -99,7 +101,7 @@ pub async fn upload(
         (status = 200, body = Success<Published>, description = "These bytes were published before"),
     ))]
 pub async fn upload_alias(
-    state: State<AppState>,
+    state: State<Arc<Plugins>>,
     lang: Lang,
     user: CurrentUser,
     request: Request,
@@ -108,13 +110,13 @@ pub async fn upload_alias(
 }
 
 /// Streams the field `plugin_file` of a multipart body into the store's incoming folder.
-async fn receive(app: &AppState, request: Request) -> Result<Received> {
+async fn receive(plugins: &Plugins, request: Request) -> Result<Received> {
     let mut form = Form::open(request).await?;
     let mut received = None;
     while let Some(mut part) = form.next().await? {
         match part.name() {
             Some("plugin_file") if received.is_some() => return Err(Error::new(&codes::FILE_REPEATED)),
-            Some("plugin_file") => received = Some(receive_file(app, &mut part).await?),
+            Some("plugin_file") => received = Some(receive_file(plugins, &mut part).await?),
             _ => part.skip().await?,
         }
     }
@@ -125,7 +127,7 @@ async fn receive(app: &AppState, request: Request) -> Result<Received> {
 ///
 /// # Errors
 /// 400 when it is no `.tar.gz`, 413 when it is too large.
-pub async fn receive_file(app: &App, part: &mut Part<'_>) -> Result<Received> {
+pub async fn receive_file(plugins: &Plugins, part: &mut Part<'_>) -> Result<Received> {
     match part.file_name() {
         Some(name) if !name.is_empty() => {
             if !name.to_ascii_lowercase().ends_with(".tar.gz") {
@@ -136,30 +138,30 @@ pub async fn receive_file(app: &App, part: &mut Part<'_>) -> Result<Received> {
         Some(_) => return Err(Error::new(&codes::FILE_MISSING).saying("未选择文件", "No file was chosen")),
         None => return Err(Error::new(&codes::FILE_MISSING)),
     }
-    app.storage.receive(MAX_COMPRESSED, part).await
+    plugins.storage.receive(MAX_COMPRESSED, part).await
 }
 
 /// Publishes a received package for a user.
 ///
 /// # Errors
 /// Everything that can be wrong with the package, its owner or its version.
-pub async fn publish(app: &AppState, user: &CurrentUser, received: Received) -> Result<Outcome> {
+pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Received) -> Result<Outcome> {
     failpoint::reach("received");
-    let (received, package) = inspect(app, received).await?;
+    let (received, package) = inspect(plugins, received).await?;
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
-    let mut tx = database::begin(&app.db).await?;
+    let mut tx = database::begin(&plugins.db).await?;
     let admission = admit(&mut tx, user, &package.manifest, &received.hash).await?;
     failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
     // Not earlier: whoever still waits for a connection shall stop waiting when the client leaves.
-    let storing = store(app.clone(), user.id, tx, admission, received, package.manifest);
+    let storing = store(plugins.clone(), user.id, tx, admission, received, package.manifest);
     tokio::spawn(storing.in_current_span()).await?
 }
 
 /// Keeps the file of an admitted package and inserts its row.
 async fn store(
-    app: AppState,
+    plugins: Arc<Plugins>,
     user: i64,
     mut tx: Transaction,
     admission: Admission,
@@ -168,8 +170,8 @@ async fn store(
 ) -> Result<Outcome> {
     if let Admission::Known(existing) = admission {
         // A file that was lost or put into quarantine comes back with the same bytes.
-        if app.storage.open(&existing.file_path, 0).await?.is_none() {
-            app.storage.keep(received, &manifest.id, &manifest.version.to_string()).await?;
+        if plugins.storage.open(&existing.file_path, 0).await?.is_none() {
+            plugins.storage.keep(received, &manifest.id, &manifest.version.to_string()).await?;
         }
         return Ok(Outcome { version_id: existing.id, manifest, is_new: false });
     }
@@ -179,7 +181,7 @@ async fn store(
     let file = NewFile { path: &path, size, hash: &hash };
     // While the disk works, so does the database.
     let (kept, inserted) = tokio::join!(
-        app.storage.keep(received, &manifest.id, &version).inspect(|_| failpoint::reach("kept")),
+        plugins.storage.keep(received, &manifest.id, &version).inspect(|_| failpoint::reach("kept")),
         queries::insert_version(&mut tx, &manifest, file, user).inspect(|_| failpoint::reach("inserted")),
     );
     kept?;
@@ -191,8 +193,8 @@ async fn store(
     failpoint::reach("before_commit");
     tx.commit().await?;
     failpoint::reach("after_commit");
-    app.feed.settle(vec![manifest.id.clone()]).await;
-    app.metrics.uploaded();
+    plugins.feed.settle(vec![manifest.id.clone()]).await;
+    plugins.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })
 }
@@ -234,9 +236,9 @@ async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, h
 ///
 /// # Errors
 /// Those of publishing.
-pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
+pub async fn rehearse(plugins: &Plugins, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
     user.allows(Scope::Publish, &manifest.id)?;
-    let mut tx = database::begin(&app.db).await?;
+    let mut tx = database::begin(&plugins.db).await?;
     let admission = admit(&mut tx, user, manifest, hash).await?;
     tx.rollback().await?;
     Ok(!matches!(admission, Admission::Known(_)))
@@ -246,12 +248,12 @@ pub async fn rehearse(app: &App, user: &CurrentUser, manifest: &Manifest, hash: 
 ///
 /// # Errors
 /// 400 naming every fault of the package.
-pub async fn inspect(app: &App, received: Received) -> Result<(Received, Package)> {
+pub async fn inspect(plugins: &Plugins, received: Received) -> Result<(Received, Package)> {
     let inspect = move || {
         let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
         (received, inspected)
     };
-    let (received, inspected) = app.derived.once(Work::Inspect, inspect).await?;
+    let (received, inspected) = plugins.derived.once(Work::Inspect, inspect).await?;
     Ok((received, inspected?.map_err(refuse)?))
 }
 

@@ -1,6 +1,9 @@
 //! Statistics of one plugin and of the whole marketplace, from real rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
@@ -8,6 +11,7 @@ use time::{Date, Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::{
+    Plugins,
     details::{find_visible, of_plugin},
     queries,
 };
@@ -19,7 +23,6 @@ use crate::{
         envelope::Success,
         extract::{FromParams, Params, Path, Query},
     },
-    state::{App, AppState},
 };
 
 /// How far back a trend goes.
@@ -61,16 +64,16 @@ pub struct Point {
     params(("id" = String, Path), ("days" = Option<u32>, Query, description = "Length of the trend, 30 by default, at most 365")),
     responses((status = 200, body = Success<PluginStats>)))]
 pub async fn plugin_stats(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Path(id): Path<PluginId>,
     Query(Days(days)): Query<Days>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}");
-    let ready = of_plugin(&app, id.as_str(), &what, today.to_julian_day(), || async {
-        find_visible(&app, &id).await?;
-        cache::json(&*Success::of(find_stats(&app, id.as_str(), days).await?))
+    let ready = of_plugin(&plugins, id.as_str(), &what, today.to_julian_day(), || async {
+        find_visible(&plugins, &id).await?;
+        cache::json(&*Success::of(find_stats(&plugins, id.as_str(), days).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
@@ -79,9 +82,9 @@ pub async fn plugin_stats(
 ///
 /// # Errors
 /// When the database is unavailable.
-pub async fn find_stats(app: &App, id: &str, days: u32) -> Result<PluginStats> {
-    let trend = Trend::read(app, Some(id), days).await?;
-    let versions = queries::version_downloads(&app.db, id).await?;
+pub async fn find_stats(plugins: &Plugins, id: &str, days: u32) -> Result<PluginStats> {
+    let trend = Trend::read(plugins, Some(id), days).await?;
+    let versions = queries::version_downloads(&plugins.db, id).await?;
     let version_distribution: BTreeMap<String, i64> = versions.into_iter().collect();
     Ok(PluginStats {
         total_downloads: version_distribution.values().sum(),
@@ -111,14 +114,14 @@ pub struct MarketplaceStats {
     params(("days" = Option<u32>, Query, description = "Length of the trend, 30 by default, at most 365")),
     responses((status = 200, body = Success<MarketplaceStats>)))]
 pub async fn marketplace_stats(
-    State(app): State<AppState>,
+    State(plugins): State<Arc<Plugins>>,
     Query(Days(days)): Query<Days>,
     headers: HeaderMap,
 ) -> Result<Response> {
     // Users are in no generation, and whole tables are counted here: once a second at most.
-    let version = app.catalogue.version(OffsetDateTime::now_utc().unix_timestamp());
-    let ready = app.cache.local(format!("stats/{days}"), version, || async {
-        cache::json(&*Success::of(find_marketplace_stats(&app, days).await?))
+    let version = plugins.catalogue.lists.version(OffsetDateTime::now_utc().unix_timestamp());
+    let ready = plugins.cache.local(format!("stats/{days}"), version, || async {
+        cache::json(&*Success::of(find_marketplace_stats(&plugins, days).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
@@ -127,9 +130,9 @@ pub async fn marketplace_stats(
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find_marketplace_stats(app: &App, days: u32) -> Result<MarketplaceStats> {
-    let totals = queries::totals(&app.db).await?;
-    let trend = Trend::read(app, None, days).await?;
+pub async fn find_marketplace_stats(plugins: &Plugins, days: u32) -> Result<MarketplaceStats> {
+    let totals = queries::totals(&plugins.db).await?;
+    let trend = Trend::read(plugins, None, days).await?;
     Ok(MarketplaceStats {
         total_plugins: totals.plugins,
         total_versions: totals.versions,
@@ -149,10 +152,10 @@ struct Trend {
 }
 
 impl Trend {
-    async fn read(app: &App, id: Option<&str>, days: u32) -> Result<Self> {
+    async fn read(plugins: &Plugins, id: Option<&str>, days: u32) -> Result<Self> {
         let today = OffsetDateTime::now_utc().date();
         let since = today - Duration::days(i64::from(days.max(30)) - 1);
-        let by_day = queries::downloads_by_day(&app.db, id, since).await?.into_iter().collect();
+        let by_day = queries::downloads_by_day(&plugins.db, id, since).await?.into_iter().collect();
         Ok(Self { today, by_day })
     }
 

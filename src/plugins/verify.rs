@@ -10,13 +10,15 @@ use futures_util::TryStreamExt;
 use sqlx::{PgConnection, PgPool};
 use tracing::{info, warn};
 
-use super::queries::{self, FileRow};
+use super::{
+    Plugins,
+    queries::{self, FileRow},
+};
 use crate::{
     catalogue::PluginId,
     config::Config,
     data::database,
     error::Result,
-    state::App,
     storage::{Storage, Stored},
 };
 
@@ -142,23 +144,23 @@ fn owner_of(path: &str) -> Option<PluginId> {
 ///
 /// # Errors
 /// When the database or the store is unavailable.
-pub async fn find_strays(app: &App, db: &mut PgConnection) -> Result<Vec<Finding>> {
-    let files = list(&app.storage).await?;
+pub async fn find_strays(plugins: &Plugins, db: &mut PgConnection) -> Result<Vec<Finding>> {
+    let files = list(&plugins.storage).await?;
     let rows = queries::files(&mut *db).await?;
-    Ok(without_row(files, &rows, stray_age(&app.config)).findings)
+    Ok(without_row(files, &rows, plugins.stray_age).findings)
 }
 
 /// Removes what crashes left in the store.
 ///
 /// # Errors
 /// When the database or the store is unavailable.
-pub async fn remove_strays(app: &App, strays: &[Finding]) -> Result<()> {
+pub async fn remove_strays(plugins: &Plugins, strays: &[Finding]) -> Result<()> {
     for stray in strays {
         if stray.trouble == Trouble::Orphaned && owner_of(&stray.path).is_none() {
             warn!(path = stray.path, "a file in the store belongs to nobody; see `marketplace store verify`");
             continue;
         }
-        repair(&app.storage, &app.db, stray).await?;
+        repair(&plugins.storage, &plugins.db, stray).await?;
         info!(path = stray.path, "removed a file that a crash left in the store");
     }
     Ok(())

@@ -2,17 +2,22 @@
 
 mod queries;
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use package::text;
 use serde::Serialize;
 use sqlx::PgConnection;
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
+    accounts::Accounts,
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
+    data::changes::Feed,
     data::{
         database::{self, Transaction},
         timestamps,
@@ -25,8 +30,8 @@ use crate::{
         page::{Page, Pagination},
         policy::{Policy, Routes},
     },
+    plugins::Plugins,
     plugins::{self, RatingChange},
-    state::{App, AppState},
 };
 
 pub use queries::{Reviewed, find_own, find_plugin_of, recent};
@@ -34,12 +39,34 @@ pub use queries::{Reviewed, find_own, find_plugin_of, recent};
 /// The most characters of a review.
 const MAX_REVIEW: usize = 5_000;
 
+/// The ratings of plugins.
+pub struct Ratings {
+    db: PgPool,
+    accounts: Arc<Accounts>,
+    plugins: Arc<Plugins>,
+    feed: Feed,
+}
+
+impl Ratings {
+    /// Ratings of these plugins by users of these accounts.
+    pub fn new(db: PgPool, accounts: Arc<Accounts>, plugins: Arc<Plugins>, feed: Feed) -> Self {
+        Self { db, accounts, plugins, feed }
+    }
+}
+
+impl AsRef<Accounts> for Ratings {
+    fn as_ref(&self) -> &Accounts {
+        &self.accounts
+    }
+}
+
 /// The routes below `/plugins/{id}/ratings`.
-pub fn router() -> Routes {
+pub fn router(ratings: Arc<Ratings>) -> Routes {
     Routes::new()
         .api(Policy::read(), routes!(list))
         .api(Policy::write(), routes!(rate))
         .api(Policy::write(), routes!(unrate))
+        .with_state(ratings)
 }
 
 /// A rating as others see it.
@@ -60,7 +87,8 @@ pub struct Rating {
 
 /// A page of ratings, and how all of them are spread.
 #[derive(Serialize, ToSchema)]
-pub struct Ratings {
+#[schema(as = Ratings)]
+pub struct RatingList {
     /// Where it stands in the whole list.
     pub pagination: Pagination,
     /// Mean of all, two decimals; 0 without any.
@@ -73,17 +101,17 @@ pub struct Ratings {
 
 /// Lists a plugin's ratings, newest first.
 #[utoipa::path(get, path = "/plugins/{id}/ratings", tag = "ratings", params(("id" = String, Path), Page),
-    responses((status = 200, body = Success<Ratings>)))]
+    responses((status = 200, body = Success<RatingList>)))]
 pub async fn list(
-    State(app): State<AppState>,
+    State(ratings): State<Arc<Ratings>>,
     Path(id): Path<PluginId>,
     Query(page): Query<Page>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
-    let ready = plugins::of_plugin(&app, id.as_str(), &what, 0, || async {
-        plugins::find_visible(&app, &id).await?;
-        cache::json(&*Success::of(find(&app, id.as_str(), page).await?))
+    let ready = plugins::of_plugin(&ratings.plugins, id.as_str(), &what, 0, || async {
+        plugins::find_visible(&ratings.plugins, &id).await?;
+        cache::json(&*Success::of(find(&ratings, id.as_str(), page).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
@@ -92,13 +120,13 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find(app: &App, id: &str, page: Page) -> Result<Ratings> {
-    let distribution = queries::distribution(&app.db, id).await?;
+pub async fn find(ratings: &Ratings, id: &str, page: Page) -> Result<RatingList> {
+    let distribution = queries::distribution(&ratings.db, id).await?;
     let total: i64 = distribution.iter().sum();
-    let ratings = queries::list(&app.db, id, page).await?;
+    let ratings = queries::list(&ratings.db, id, page).await?;
     let sum: i64 = (1..).zip(distribution).map(|(stars, n)| stars * n).sum();
     let average = if total == 0 { 0.0 } else { (100.0 * sum as f64 / total as f64).round() / 100.0 };
-    Ok(Ratings { pagination: Pagination::new(page, total.cast_unsigned()), average, distribution, ratings })
+    Ok(RatingList { pagination: Pagination::new(page, total.cast_unsigned()), average, distribution, ratings })
 }
 
 /// One's own rating.
@@ -126,13 +154,13 @@ impl FromFields for NewRating {
     security(("bearer" = [])),
     responses((status = 200, body = Success<Rating>)))]
 pub async fn rate(
-    State(app): State<AppState>,
+    State(ratings): State<Arc<Ratings>>,
     lang: Lang,
     user: CurrentUser,
     Path(id): Path<PluginId>,
     Body(new): Body<NewRating>,
 ) -> Result<Json<Success<Rating>>> {
-    let rating = save(&app, &user, &id, new).await?;
+    let rating = save(&ratings, &user, &id, new).await?;
     Ok(Success::saying(rating, lang.pick("评分成功", "Rated")))
 }
 
@@ -140,13 +168,13 @@ pub async fn rate(
 ///
 /// # Errors
 /// 404 when there is no such plugin.
-pub async fn save(app: &App, user: &CurrentUser, id: &PluginId, new: NewRating) -> Result<Rating> {
+pub async fn save(ratings: &Ratings, user: &CurrentUser, id: &PluginId, new: NewRating) -> Result<Rating> {
     user.allows(Scope::Rate, id.as_str())?;
-    let mut tx = begin(app, id.as_str()).await?;
+    let mut tx = begin(ratings, id.as_str()).await?;
     let before = queries::find(&mut tx, id.as_str(), user.id).await?;
     let rating = queries::upsert(&mut tx, id.as_str(), user.id, new.rating, new.review.as_deref()).await?;
     let change = RatingChange { before, after: Some(new.rating) };
-    finish(app, tx, id.as_str(), change).await?;
+    finish(ratings, tx, id.as_str(), change).await?;
     Ok(rating)
 }
 
@@ -154,13 +182,13 @@ pub async fn save(app: &App, user: &CurrentUser, id: &PluginId, new: NewRating) 
 #[utoipa::path(delete, path = "/plugins/{id}/ratings", tag = "ratings", params(("id" = String, Path)), security(("bearer" = [])),
     responses((status = 200, body = Success<Nothing>)))]
 pub async fn unrate(
-    State(app): State<AppState>,
+    State(ratings): State<Arc<Ratings>>,
     lang: Lang,
     user: CurrentUser,
     Path(id): Path<PluginId>,
 ) -> Result<Json<Success<Nothing>>> {
     user.allows(Scope::Rate, id.as_str())?;
-    remove(&app, id.as_str(), user.id, async |_: &mut PgConnection| Ok(())).await?;
+    remove(&ratings, id.as_str(), user.id, async |_: &mut PgConnection| Ok(())).await?;
     Ok(Success::saying(Nothing {}, lang.pick("评分已删除", "Rating deleted")))
 }
 
@@ -169,29 +197,29 @@ pub async fn unrate(
 /// # Errors
 /// 404 when there is none.
 pub async fn remove(
-    app: &App,
+    ratings: &Ratings,
     id: &str,
     user: i64,
     also: impl AsyncFnOnce(&mut PgConnection) -> Result<()>,
 ) -> Result<()> {
-    let mut tx = begin(app, id).await?;
+    let mut tx = begin(ratings, id).await?;
     let before = queries::delete(&mut tx, id, user).await?.or_refuse(&codes::NO_OWN_RATING)?;
     also(&mut tx).await?;
-    finish(app, tx, id, RatingChange { before: Some(before), after: None }).await
+    finish(ratings, tx, id, RatingChange { before: Some(before), after: None }).await
 }
 
 /// Locks the plugin, so that its sum and its ratings change together.
-async fn begin(app: &App, id: &str) -> Result<Transaction> {
-    let mut tx = database::begin(&app.db).await?;
+async fn begin(ratings: &Ratings, id: &str) -> Result<Transaction> {
+    let mut tx = database::begin(&ratings.db).await?;
     match plugins::lock(&mut tx, id).await? {
         Some(plugin) if plugin.status != Status::Banned => Ok(tx),
         _ => Err(Error::new(&codes::PLUGIN_NOT_FOUND)),
     }
 }
 
-async fn finish(app: &App, mut tx: Transaction, id: &str, change: RatingChange) -> Result<()> {
+async fn finish(ratings: &Ratings, mut tx: Transaction, id: &str, change: RatingChange) -> Result<()> {
     plugins::apply_rating(&mut tx, id, &change).await?;
     tx.commit().await?;
-    app.feed.settle(vec![id.to_owned()]).await;
+    ratings.feed.settle(vec![id.to_owned()]).await;
     Ok(())
 }

@@ -3,31 +3,43 @@
 use std::{
     fs::File,
     path::Path,
+    sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use rustix::fs::{FlockOperation, flock};
+use sqlx::PgPool;
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{error, info};
 
 use crate::{
     catalogue,
+    catalogue::Catalogue,
     catalogue::{Text, TextChange},
-    data::changes::Change,
-    state::App,
+    data::{changes::Change, jobs::Jobs},
+    http::cache::Cache,
 };
 use search_engine::{Document, Index, Learned, Opened, Suggestions};
 
 /// Revisions are taken before their transactions commit, so the newest ones read may not be the last
 /// to appear below: after a restart this many are read once more.
 const OVERLAP: i64 = 1_000;
+/// How often the index is maintained.
+const MAINTENANCE: Duration = Duration::from_secs(60);
 /// Servers that may share a data folder; each has an index of its own.
 const MOST_SERVERS: usize = 64;
 
-/// The index and the suggestions of this process.
+/// Lists and searches over an index and suggestions in this process.
 pub struct Search {
+    /// Reads what is searched.
+    pub(super) db: PgPool,
+    /// Sorts and filters what was found.
+    pub(super) catalogue: Arc<Catalogue>,
+    /// Keeps answers.
+    pub(super) cache: Arc<Cache>,
     /// Finds plugins by what was typed.
     pub index: Index,
     /// Completes what is being typed.
@@ -47,7 +59,7 @@ impl Search {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn open(root: &Path) -> anyhow::Result<Self> {
+    pub fn open(root: &Path, db: PgPool, catalogue: Arc<Catalogue>, cache: Arc<Cache>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(root)?;
         for number in 0..MOST_SERVERS {
             let lock = File::create(root.join(format!("{number}.lock")))?;
@@ -59,6 +71,9 @@ impl Search {
                 info!("the search index is new");
             }
             return Ok(Self {
+                db,
+                catalogue,
+                cache,
                 index,
                 suggestions: Suggestions::default(),
                 is_behind: AtomicBool::new(is_new),
@@ -89,20 +104,20 @@ impl From<Text> for Document {
 ///
 /// # Errors
 /// When the database is away. A failing index is logged and made anew later: lists go on without it.
-pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
-    let text = catalogue::refresh(app, change).await?;
-    let _turn = app.search.turn.lock().await;
+pub async fn refresh(search: &Search, change: &Change) -> anyhow::Result<()> {
+    let text = catalogue::refresh(&search.catalogue, change).await?;
+    let _turn = search.turn.lock().await;
     let indexed = match change {
-        Change::Everything => catch_up(app, text).await,
-        Change::Plugins(_) => follow(app, text).await,
+        Change::Everything => catch_up(search, text).await,
+        Change::Plugins(_) => follow(search, text).await,
     };
     // An answer made between the two changes, of lists and of the index, must not stay.
-    app.catalogue.renew();
+    search.catalogue.lists.renew();
     match indexed {
         Err(e) if e.chain().any(|cause| cause.is::<sqlx::Error>()) => Err(e),
         Err(e) => {
             error!(error = format!("{e:#}"), "the search index cannot be changed; it will be made anew");
-            app.search.is_behind.store(true, Ordering::Relaxed);
+            search.is_behind.store(true, Ordering::Relaxed);
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -110,51 +125,51 @@ pub async fn refresh(app: &App, change: &Change) -> anyhow::Result<()> {
 }
 
 /// Takes over changes as they happen.
-async fn follow(app: &App, TextChange { changed, removed }: TextChange) -> anyhow::Result<()> {
+async fn follow(search: &Search, TextChange { changed, removed }: TextChange) -> anyhow::Result<()> {
     if changed.is_empty() && removed.is_empty() {
         return Ok(());
     }
-    let texts = catalogue::texts(&app.db, &changed).await?;
-    apply(app, texts, removed).await
+    let texts = catalogue::texts(&search.db, &changed).await?;
+    apply(search, texts, removed).await
 }
 
-async fn apply(app: &App, texts: Vec<Text>, removed: Vec<i64>) -> anyhow::Result<()> {
+async fn apply(search: &Search, texts: Vec<Text>, removed: Vec<i64>) -> anyhow::Result<()> {
     let revision = texts.iter().map(|text| text.text_revision.cast_unsigned()).max().unwrap_or(0);
-    let revision = revision.max(app.search.index.revision());
+    let revision = revision.max(search.index.revision());
     let documents: Vec<Document> = texts.into_iter().map(Document::from).collect();
     let removed: Vec<u64> = removed.into_iter().map(i64::cast_unsigned).collect();
-    app.search.suggestions.apply(&documents, &removed);
-    let index = app.search.index.clone();
+    search.suggestions.apply(&documents, &removed);
+    let index = search.index.clone();
     spawn_blocking(move || index.apply(documents, &removed, revision)).await?
 }
 
 /// Finds out what was missed, or makes everything anew.
-async fn catch_up(app: &App, text: TextChange) -> anyhow::Result<()> {
-    let known = app.search.index.revision().cast_signed();
-    let newest = catalogue::newest_text(&app.db).await?;
-    let is_behind = app.search.is_behind.load(Ordering::Relaxed);
+async fn catch_up(search: &Search, text: TextChange) -> anyhow::Result<()> {
+    let known = search.index.revision().cast_signed();
+    let newest = catalogue::newest_text(&search.db).await?;
+    let is_behind = search.is_behind.load(Ordering::Relaxed);
     if !is_behind && known <= newest {
-        let texts = catalogue::texts_since(&app.db, known - OVERLAP).await?;
-        apply(app, texts, text.removed).await?;
-        if app.search.index.documents() == app.catalogue.len() as u64 {
-            return suggest(app).await;
+        let texts = catalogue::texts_since(&search.db, known - OVERLAP).await?;
+        apply(search, texts, text.removed).await?;
+        if search.index.documents() == search.catalogue.lists.len() as u64 {
+            return suggest(search).await;
         }
     }
-    if app.catalogue.is_empty() && app.search.index.documents() == 0 {
-        app.search.is_behind.store(false, Ordering::Relaxed);
-        return suggest(app).await;
+    if search.catalogue.lists.is_empty() && search.index.documents() == 0 {
+        search.is_behind.store(false, Ordering::Relaxed);
+        return suggest(search).await;
     }
-    rebuild(app, |_| {}).await
+    rebuild(search, |_| {}).await
 }
 
 /// Fills the suggestions.
-async fn suggest(app: &App) -> anyhow::Result<()> {
-    let mut texts = std::pin::pin!(catalogue::all_texts(&app.db));
+async fn suggest(search: &Search) -> anyhow::Result<()> {
+    let mut texts = std::pin::pin!(catalogue::all_texts(&search.db));
     let mut learned = Learned::default();
     while let Some(text) = texts.try_next().await? {
         learned.add(&text.into());
     }
-    app.search.suggestions.replace_all(learned);
+    search.suggestions.replace_all(learned);
     Ok(())
 }
 
@@ -162,15 +177,15 @@ async fn suggest(app: &App) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the database is away or the folder cannot be written.
-pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyhow::Result<()> {
-    let revision = catalogue::newest_text(&app.db).await?.cast_unsigned();
+pub async fn rebuild(search: &Search, progress: impl Fn(u64) + Send + 'static) -> anyhow::Result<()> {
+    let revision = catalogue::newest_text(&search.db).await?.cast_unsigned();
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Document>(1_000);
-    let index = app.search.index.clone();
+    let index = search.index.clone();
     let filling = spawn_blocking(move || {
         let documents = std::iter::from_fn(move || receiver.blocking_recv());
         index.rebuild(documents, revision, progress)
     });
-    let mut texts = std::pin::pin!(catalogue::all_texts(&app.db));
+    let mut texts = std::pin::pin!(catalogue::all_texts(&search.db));
     let mut learned = Learned::default();
     while let Some(text) = texts.try_next().await? {
         let document = Document::from(text);
@@ -181,19 +196,24 @@ pub async fn rebuild(app: &App, progress: impl Fn(u64) + Send + 'static) -> anyh
     }
     drop(sender);
     filling.await?.context("filling the search index")?;
-    info!(plugins = app.search.index.documents(), "the search index was made anew");
-    app.search.suggestions.replace_all(learned);
-    app.search.is_behind.store(false, Ordering::Relaxed);
-    app.catalogue.renew();
+    info!(plugins = search.index.documents(), "the search index was made anew");
+    search.suggestions.replace_all(learned);
+    search.is_behind.store(false, Ordering::Relaxed);
+    search.catalogue.lists.renew();
     Ok(())
 }
 
+/// Starts the jobs of this part.
+pub fn start_jobs(search: &Arc<Search>, jobs: &mut Jobs) {
+    jobs.every(MAINTENANCE, search, async |search| maintain(&search).await);
+}
+
 /// A round of rest for the index: mends it when it is behind, else frees what only changes need.
-pub async fn rest(app: &App) {
-    let index = app.search.index.clone();
-    let _turn = app.search.turn.lock().await;
-    let rested = if app.search.is_behind.load(Ordering::Relaxed) {
-        rebuild(app, |_| {}).await
+async fn maintain(search: &Search) {
+    let index = search.index.clone();
+    let _turn = search.turn.lock().await;
+    let rested = if search.is_behind.load(Ordering::Relaxed) {
+        rebuild(search, |_| {}).await
     } else {
         spawn_blocking(move || index.rest()).await.map_err(Into::into).flatten()
     };

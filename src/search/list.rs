@@ -1,5 +1,7 @@
 //! Lists and searches: two ways to ask, one answer.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, Uri},
@@ -8,6 +10,7 @@ use axum::{
 use semver::Version;
 use utoipa::ToSchema;
 
+use super::Search;
 use crate::{
     catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
@@ -17,7 +20,6 @@ use crate::{
         extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
         page::Page,
     },
-    state::{App, AppState},
 };
 
 /// The most characters of a query; longer ones are refused.
@@ -96,11 +98,15 @@ impl FromParams for Wanted {
         ("order" = Option<String>, Query, description = "`asc` or `desc`"),
     ),
     responses((status = 200, body = Success<PluginList>)))]
-pub async fn list(State(app): State<AppState>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response> {
+pub async fn list(
+    State(search): State<Arc<Search>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let ready = app.cache.local(format!("list?{query}"), app.catalogue.version(0), || async {
+    let ready = search.cache.local(format!("list?{query}"), search.catalogue.lists.version(0), || async {
         let Query(wanted) = Query::<Wanted>::parse(&query)?;
-        cache::json(&*Success::of(find(&app, &wanted).await?))
+        cache::json(&*Success::of(find(&search, &wanted).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
@@ -195,9 +201,13 @@ fn read_filters(fields: &mut Fields) -> Filter {
 /// Finds plugins by words, filters, order and page.
 #[utoipa::path(post, path = "/search", tag = "search", request_body = SearchBody,
     responses((status = 200, body = Success<PluginList>)))]
-pub async fn search(State(app): State<AppState>, headers: HeaderMap, Body(wanted): Body<Wanted>) -> Result<Response> {
-    let ready = app.cache.local(format!("search {wanted:?}"), app.catalogue.version(0), || async {
-        cache::json(&*Success::of(find(&app, &wanted).await?))
+pub async fn search(
+    State(search): State<Arc<Search>>,
+    headers: HeaderMap,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response> {
+    let ready = search.cache.local(format!("search {wanted:?}"), search.catalogue.lists.version(0), || async {
+        cache::json(&*Success::of(find(&search, &wanted).await?))
     });
     Ok(ready.await?.respond(&headers))
 }
@@ -206,25 +216,25 @@ pub async fn search(State(app): State<AppState>, headers: HeaderMap, Body(wanted
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find(app: &App, wanted: &Wanted) -> Result<PluginList> {
+pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
     let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
     let order = wanted.order.unwrap_or(sort.default_order());
     let (listed, total) = match words {
-        Some(words) => match_words(app, words, wanted, sort, order)?,
-        None => app.catalogue.page(&wanted.filter, sort, order, wanted.page),
+        Some(words) => match_words(search, words, wanted, sort, order)?,
+        None => search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page),
     };
-    fill_page(app, &listed, total, wanted.page).await
+    fill_page(&search.catalogue, &listed, total, wanted.page).await
 }
 
-fn match_words(app: &App, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
+fn match_words(search: &Search, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
     let (page, filter) = (wanted.page, &wanted.filter);
-    let ranking = app.catalogue.ranking();
+    let ranking = search.catalogue.lists.ranking();
     let is_best_first = sort == Sort::Relevance && order == Order::Desc;
     let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
     let most = if is_best_first { end } else { usize::MAX };
     let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
-    let found = app.search.index.search(words, &fits, &popularity, most)?;
+    let found = search.index.search(words, &fits, &popularity, most)?;
     let mut keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
     if sort != Sort::Relevance {
         keys.truncate(found.answers);

@@ -7,17 +7,20 @@ mod follow;
 mod list;
 mod suggestions;
 
-pub use follow::{Search, rebuild, refresh, rest};
+pub use follow::{Search, rebuild, refresh, start_jobs};
 pub use list::{Wanted, find};
+
+use std::sync::Arc;
 
 use utoipa_axum::routes;
 
 use crate::http::policy::{Policy, Routes};
 
 /// The routes `/plugins` (reading) and `/search`.
-pub fn router() -> Routes {
+pub fn router(search: Arc<Search>) -> Routes {
     Routes::new()
         .api(Policy::read_or_search(list::is_search), routes!(list::list))
         .api(Policy::search(), routes!(list::search))
         .api(Policy::search(), routes!(suggestions::suggestions))
+        .with_state(search)
 }

@@ -1,9 +1,12 @@
 //! Completions while somebody types.
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Search;
 use crate::{
     catalogue::Filter,
     error::Result,
@@ -13,7 +16,6 @@ use crate::{
         envelope::Success,
         extract::{FromParams, Params, Query},
     },
-    state::AppState,
 };
 
 /// What has been typed so far.
@@ -39,13 +41,13 @@ pub struct Suggestions {
     params(("q" = String, Query), ("limit" = Option<u32>, Query, description = "10 by default, at most 20")),
     responses((status = 200, body = Success<Suggestions>)))]
 pub async fn suggestions(
-    State(app): State<AppState>,
+    State(search): State<Arc<Search>>,
     Query(typed): Query<Typed>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let ranking = app.catalogue.ranking();
+    let ranking = search.catalogue.lists.ranking();
     let filter = Filter::default();
     let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
-    let suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
+    let suggestions = search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
     Ok(CachedResponse::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
 }

@@ -1,10 +1,13 @@
 //! One's own account: profile, password, sessions.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use uuid::Uuid;
 
 use super::{
+    Web,
     form::{Filled, Form, done},
     look::Look,
     visitor::Member,
@@ -12,7 +15,6 @@ use super::{
 use crate::{
     accounts::{self, LiveSession, PasswordChange, ProfileChange, SessionUser, User},
     error::{Error, OrRefuse, Result, codes},
-    state::{App, AppState},
 };
 
 #[derive(Template)]
@@ -27,14 +29,14 @@ struct Account {
 }
 
 /// Shows the account.
-pub(super) async fn page(State(app): State<AppState>, member: Member) -> Result<Response> {
-    show(&app, member, None, Filled::default()).await
+pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
+    show(&web, member, None, Filled::default()).await
 }
 
-async fn show(app: &App, member: Member, profile: Option<Filled>, password: Filled) -> Result<Response> {
+async fn show(web: &Web, member: Member, profile: Option<Filled>, password: Filled) -> Result<Response> {
     let Member { look, session } = member;
-    let user = accounts::find_by_id(&app.db, session.user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    let sessions = accounts::live_sessions(&app.db, session.user.id).await?;
+    let user = accounts::find_by_id(&web.db, session.user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    let sessions = accounts::live_sessions(&web.db, session.user.id).await?;
     let profile =
         profile.unwrap_or_else(|| Filled::with(&[("display_name", &user.display_name), ("email", &user.email)]));
     let status = profile.status().max(password.status());
@@ -43,31 +45,31 @@ async fn show(app: &App, member: Member, profile: Option<Filled>, password: Fill
 }
 
 /// Changes profile or password, or ends a session.
-pub(super) async fn change(State(app): State<AppState>, member: Member, form: Form) -> Result<Response> {
-    let error = match change_read(&app, &member.session, &form).await {
+pub(super) async fn change(State(web): State<Arc<Web>>, member: Member, form: Form) -> Result<Response> {
+    let error = match change_read(&web, &member.session, &form).await {
         Ok(code) => return Ok(done("/account", code)),
         Err(error) => error,
     };
     let refused = form.refused(error)?;
     match form.get("what") {
-        "profile" => show(&app, member, Some(refused), Filled::default()).await,
-        _ => show(&app, member, None, refused).await,
+        "profile" => show(&web, member, Some(refused), Filled::default()).await,
+        _ => show(&web, member, None, refused).await,
     }
 }
 
-async fn change_read(app: &App, by: &SessionUser, form: &Form) -> Result<&'static str> {
+async fn change_read(web: &Web, by: &SessionUser, form: &Form) -> Result<&'static str> {
     match form.get("what") {
         "profile" => {
-            accounts::update_profile(app, by.user.id, form.read::<ProfileChange>()?).await?;
+            accounts::update_profile(&web.accounts, by.user.id, form.read::<ProfileChange>()?).await?;
             Ok("saved")
         }
         "password" => {
-            let changed = accounts::set_password(app, by, form.read::<PasswordChange>()?).await?;
+            let changed = accounts::set_password(&web.accounts, by, form.read::<PasswordChange>()?).await?;
             Ok(if changed.remaining_tokens == 0 { "password" } else { "password_not_tokens" })
         }
         "session" => {
             let session = form.get("session").parse().map_err(|_| Error::new(&codes::NOT_FOUND))?;
-            accounts::end_own_session(&app.db, by.user.id, session).await?;
+            accounts::end_own_session(&web.db, by.user.id, session).await?;
             Ok("ended")
         }
         _ => Err(Error::new(&codes::NOT_FOUND)),

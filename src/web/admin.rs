@@ -1,9 +1,12 @@
 //! Administration: totals and charts, users, plugins, reviews, the audit log.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
+    Web,
     browse::steps,
     charts::{self, DayChart},
     look::Look,
@@ -21,7 +24,6 @@ use crate::{
     },
     plugins::{self, AdminRow, MarketplaceStats},
     ratings::{self, Reviewed},
-    state::AppState,
 };
 
 /// Days of the chart.
@@ -56,16 +58,16 @@ impl Overview {
 }
 
 /// Shows health and totals.
-pub(super) async fn overview(State(app): State<AppState>, Boss { look, .. }: Boss) -> Result<Response> {
-    let stats = plugins::find_marketplace_stats(&app, DAYS).await?;
-    let (acts, _) = audit::list(&app.db, None, 8, 0).await?;
+pub(super) async fn overview(State(web): State<Arc<Web>>, Boss { look, .. }: Boss) -> Result<Response> {
+    let stats = plugins::find_marketplace_stats(&web.plugins, DAYS).await?;
+    let (acts, _) = audit::list(&web.db, None, 8, 0).await?;
     let page = Overview {
         page: look,
         chart: charts::days(&stats.download_trend),
         stats,
-        standings: app.health.standings(),
-        journal_bytes: app.journal.backlog(),
-        connections: (app.db.size(), app.db.num_idle()),
+        standings: web.health.standings(),
+        journal_bytes: web.journal.backlog(),
+        connections: (web.db.size(), web.db.num_idle()),
         acts,
     };
     page.page.show(&page)
@@ -119,11 +121,11 @@ struct Users {
 
 /// Lists users.
 pub(super) async fn users(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Boss { look, admin }: Boss,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
-    let (users, total) = accounts::find_users(&app.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
+    let (users, total) = accounts::find_users(&web.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
     let (pagination, steps) = wanted.pages(total);
     let page = Users { page: look, own_id: admin.id, wanted, users, pagination, steps };
     page.page.show(&page)
@@ -141,13 +143,13 @@ struct Plugins {
 
 /// Lists plugins, banned ones too.
 pub(super) async fn plugins(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Boss { look, .. }: Boss,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let status = Status::from_name(&wanted.status);
     let (plugins, total) =
-        plugins::list_for_admin(&app.db, status, wanted.words(), wanted.limit(), wanted.offset()).await?;
+        plugins::list_for_admin(&web.db, status, wanted.words(), wanted.limit(), wanted.offset()).await?;
     let (pagination, steps) = wanted.pages(total);
     let page = Plugins { page: look, wanted, plugins, pagination, steps };
     page.page.show(&page)
@@ -164,11 +166,11 @@ struct Reviews {
 
 /// Lists ratings, newest first.
 pub(super) async fn reviews(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Boss { look, .. }: Boss,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
-    let (reviews, total) = ratings::recent(&app.db, wanted.page).await?;
+    let (reviews, total) = ratings::recent(&web.db, wanted.page).await?;
     let (pagination, steps) = wanted.pages(total);
     let page = Reviews { page: look, reviews, pagination, steps };
     page.page.show(&page)
@@ -186,11 +188,11 @@ struct AuditLog {
 
 /// Shows the audit log, all of it or that of one target.
 pub(super) async fn audit_log(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Boss { look, .. }: Boss,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
-    let (acts, total) = audit::list(&app.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
+    let (acts, total) = audit::list(&web.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
     let (pagination, steps) = wanted.pages(total);
     let page = AuditLog { page: look, wanted, acts, pagination, steps };
     page.page.show(&page)

@@ -1,14 +1,15 @@
 //! A small picture for the README of a plugin: its version, downloads or rating.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 
-use super::{look::Look, plugin};
+use super::{Web, look::Look, plugin};
 use crate::{
     catalogue::PluginId,
     error::Result,
     http::extract::{FromParams, Params, Path, Query},
-    state::AppState,
 };
 
 /// What a badge tells.
@@ -31,12 +32,12 @@ struct Badge {
 
 /// Draws the badge of a plugin.
 pub(super) async fn badge(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     page: Look,
     Path(id): Path<PluginId>,
     Query(Shows(shows)): Query<Shows>,
 ) -> Result<Response> {
-    let plugin = plugin::find(&app, &id).await?;
+    let plugin = plugin::find(&web, &id).await?;
     let (label, value) = match shows.as_str() {
         "downloads" => (page.t("下载", "downloads"), page.short(&plugin.downloads)),
         "rating" if plugin.rating_count == 0 => (page.t("评分", "rating"), "—".to_owned()),

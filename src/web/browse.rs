@@ -10,7 +10,7 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{look::Look, visitor::Visitor};
+use super::{Web, look::Look, visitor::Visitor};
 use crate::{
     catalogue::{Filter, Order, PluginItem, Sort, StatusFilter},
     error::Result,
@@ -19,7 +19,6 @@ use crate::{
         page::{Page, Pagination},
     },
     search::{self, Wanted},
-    state::{App, AppState},
 };
 
 /// Entries of a page.
@@ -141,21 +140,21 @@ struct Browse {
 
 /// Lists plugins; with words, those found.
 pub(super) async fn browse(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    visitor.show_shared(&app, &headers, &PARAMETERS, |visitor| make(&app, visitor.look, asked)).await
+    visitor.show_shared(&web, &headers, &PARAMETERS, |visitor| make(&web, visitor.look, asked)).await
 }
 
-async fn make(app: &App, page: Look, asked: Asked) -> Result<Browse> {
+async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
     let wanted = asked.wanted();
-    let found = search::find(app, &wanted).await?;
+    let found = search::find(&web.search, &wanted).await?;
     let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
     let sort = wanted.sort.unwrap_or(default);
     let sort = Sort::NAMES.iter().find(|(_, known)| *known == sort).map_or("", |(name, _)| *name);
-    let mut tags = app.catalogue.tags();
+    let mut tags = web.catalogue.lists.tags();
     tags.truncate(TAGS);
     for tag in asked.tags() {
         if !tags.iter().any(|(known, _)| known.eq_ignore_ascii_case(&tag)) {
@@ -184,9 +183,9 @@ struct Tags {
 }
 
 /// Shows all tags.
-pub(super) async fn tags(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
-    let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: app.catalogue.tags() });
-    visitor.show_shared(&app, &headers, &[], make).await
+pub(super) async fn tags(State(web): State<Arc<Web>>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
+    let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: web.catalogue.lists.tags() });
+    visitor.show_shared(&web, &headers, &[], make).await
 }
 
 #[cfg(test)]

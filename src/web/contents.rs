@@ -7,6 +7,7 @@ use axum::{extract::State, response::Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
+    Web,
     look::Look,
     plugin::{self, Header},
     redirect,
@@ -18,7 +19,6 @@ use crate::{
     error::{OrRefuse, Result, codes},
     http::extract::{FromParams, Params, Path, Query},
     plugins::{self, Comparison, PluginDetail, StoredFile},
-    state::{App, AppState},
 };
 
 /// What a path may not hold in an address.
@@ -65,8 +65,8 @@ impl Files<'_> {
 }
 
 /// To the files of the current version.
-pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<PluginId>) -> Result<Response> {
-    let plugin = plugin::find(&app, &id).await?;
+pub(super) async fn current_files(State(web): State<Arc<Web>>, Path(id): Path<PluginId>) -> Result<Response> {
+    let plugin = plugin::find(&web, &id).await?;
     let newest = plugin.versions.first().map(|item| item.version.clone());
     let version = plugin.current_version.clone().or(newest).or_refuse(&codes::VERSION_NOT_FOUND)?;
     Ok(redirect::see_other(&format!("/plugins/{}/files/{version}", id.as_str())))
@@ -74,38 +74,38 @@ pub(super) async fn current_files(State(app): State<AppState>, Path(id): Path<Pl
 
 /// Lists the files of a version and shows the one most worth reading.
 pub(super) async fn files(
-    app: State<AppState>,
+    web: State<Arc<Web>>,
     visitor: Visitor,
     Path((id, version)): Path<(PluginId, String)>,
 ) -> Result<Response> {
-    show(app, visitor, id, version, None).await
+    show(web, visitor, id, version, None).await
 }
 
 /// Shows a file of a version.
 pub(super) async fn file(
-    app: State<AppState>,
+    web: State<Arc<Web>>,
     visitor: Visitor,
     Path((id, version, path)): Path<(PluginId, String, String)>,
 ) -> Result<Response> {
-    show(app, visitor, id, version, Some(path)).await
+    show(web, visitor, id, version, Some(path)).await
 }
 
 async fn show(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     id: PluginId,
     version: String,
     path: Option<String>,
 ) -> Result<Response> {
-    let stored = plugins::find_version(&app, &id, &version).await?;
-    let plugin = plugin::find(&app, &id).await?;
-    let contents = plugins::read_contents(&app, &stored).await?;
+    let stored = plugins::find_version(&web.plugins, &id, &version).await?;
+    let plugin = plugin::find(&web, &id).await?;
+    let contents = plugins::read_contents(&web.plugins, &stored).await?;
     let first = || {
         let mut files = contents.files.iter();
         files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
     };
     let shown = match path.or_else(first) {
-        Some(path) => Some(shown(&app, plugins::read_file(&app, &stored, &path).await?).await?),
+        Some(path) => Some(shown(&web, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
         None => None,
     };
     let page = Files {
@@ -120,8 +120,8 @@ async fn show(
     page.page.show(&page)
 }
 
-async fn shown(app: &App, file: StoredFile) -> Result<Shown> {
-    let text = rendered::file(app, &file).await?;
+async fn shown(web: &Web, file: StoredFile) -> Result<Shown> {
+    let text = rendered::file(web, &file).await?;
     let length = file.text.map_or(0, |text| text.len() as u64);
     let StoredFile { path, size, executable, hash, .. } = file;
     Ok(Shown { path, size, executable, hash, text, is_cut: length < size })
@@ -142,12 +142,12 @@ impl FromParams for Chosen {
 
 /// To the comparison of the versions chosen; of the newest two when none are.
 pub(super) async fn choose(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Path(id): Path<PluginId>,
     Query(Chosen { mut from, mut to }): Query<Chosen>,
 ) -> Result<Response> {
     if from.is_empty() || to.is_empty() {
-        let plugin = plugin::find(&app, &id).await?;
+        let plugin = plugin::find(&web, &id).await?;
         let mut versions = plugin.versions.iter().map(|item| item.version.clone());
         to = versions.next().or_refuse(&codes::VERSION_NOT_FOUND)?;
         from = versions.next().unwrap_or_else(|| to.clone());
@@ -169,14 +169,14 @@ struct Compare {
 
 /// Compares two versions.
 pub(super) async fn compare(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path((id, range)): Path<(PluginId, String)>,
 ) -> Result<Response> {
     let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
-    let comparison = plugins::compare(&app, &id, from, to).await?;
-    let plugin = plugin::find(&app, &id).await?;
-    let differences = rendered::comparison(&app, visitor.look.lang, comparison.clone()).await?;
+    let comparison = plugins::compare(&web.plugins, &id, from, to).await?;
+    let plugin = plugin::find(&web, &id).await?;
+    let differences = rendered::comparison(&web, visitor.look.lang, comparison.clone()).await?;
     let header = plugin::header(&plugin, "compare", &visitor);
     let page = Compare { header, page: visitor.look, plugin, comparison, differences };
     page.page.show(&page)

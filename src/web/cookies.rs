@@ -8,7 +8,7 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::state::App;
+use super::Web;
 
 /// The signed-in session: an access token as long-lived as the session itself.
 pub(super) const SESSION: &str = "session";
@@ -45,12 +45,12 @@ pub(super) fn set(name: &str, value: &str, seconds: u64, is_secure: bool) -> Opt
 }
 
 /// Whether the browser reaches us over TLS: by configuration, or as a trusted proxy says.
-pub(super) fn is_secure(app: &App, parts: &Parts) -> bool {
-    if app.config.public_url().starts_with("https://") {
+pub(super) fn is_secure(web: &Web, parts: &Parts) -> bool {
+    if web.public_url.starts_with("https://") {
         return true;
     }
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    let is_proxy = peer.is_some_and(|ip| app.config.server.trusted_proxies.iter().any(|net| net.contains(&ip)));
+    let is_proxy = peer.is_some_and(|ip| web.trusted_proxies.iter().any(|net| net.contains(&ip)));
     is_proxy && parts.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
 }
 

@@ -13,13 +13,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{cookies, look::Look, redirect};
+use super::{Web, cookies, look::Look, redirect};
 use crate::{
     catalogue::PluginItem,
     error::{Error, Refusal, codes},
     http::middleware::BASES,
     search::{self, Wanted},
-    state::{App, AppState},
 };
 
 /// Nothing but our own assets, no script or style in the page itself, no frame.
@@ -42,7 +41,7 @@ struct ErrorPage<'a> {
 }
 
 /// Puts what every page needs around the whole server; the API passes untouched.
-pub async fn around(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn around(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || BASES.iter().any(|base| path.starts_with(base)) {
         return next.run(request).await;
@@ -53,9 +52,9 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
     if let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>()
         && wants_page(&asked)
     {
-        response = page_of(&app, &asked, &refusal, response).await;
+        response = page_of(&web, &asked, &refusal, response).await;
     }
-    finish(&app, &asked, &mut response);
+    finish(&web, &asked, &mut response);
     response
 }
 
@@ -84,12 +83,12 @@ fn wants_page(asked: &Parts) -> bool {
 }
 
 /// The refusal as a page, with the headers of the envelope it replaces.
-async fn page_of(app: &App, asked: &Parts, refusal: &Refusal, envelope: Response) -> Response {
-    let look = Look::bare(app, asked);
+async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response) -> Response {
+    let look = Look::bare(web, asked);
     let id = envelope.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     let is_missing = refusal.status.as_u16() == 404;
     let guess = if is_missing { guess(asked) } else { String::new() };
-    let plugins = if guess.is_empty() { Vec::new() } else { find(app, &guess).await };
+    let plugins = if guess.is_empty() { Vec::new() } else { find(web, &guess).await };
     let page = ErrorPage {
         page: &look,
         status: refusal.status.as_u16(),
@@ -115,15 +114,15 @@ fn guess(asked: &Parts) -> String {
     name.replace(['-', '_', '.'], " ").chars().filter(is_word).take(50).collect::<String>().trim().to_owned()
 }
 
-async fn find(app: &App, words: &str) -> Vec<Arc<PluginItem>> {
+async fn find(web: &Web, words: &str) -> Vec<Arc<PluginItem>> {
     // Without a database there is still a page, only without proposals.
-    match search::find(app, &Wanted::words(words, 3)).await {
+    match search::find(&web.search, &Wanted::words(words, 3)).await {
         Ok(found) => found.plugins,
         Err(_) => Vec::new(),
     }
 }
 
-fn finish(app: &App, asked: &Parts, response: &mut Response) {
+fn finish(web: &Web, asked: &Parts, response: &mut Response) {
     let is_page =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/html"));
     let headers = response.headers_mut();
@@ -134,7 +133,7 @@ fn finish(app: &App, asked: &Parts, response: &mut Response) {
     let query = asked.uri.query().unwrap_or_default();
     let chosen = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).filter(|l| matches!(*l, "zh" | "en"));
     if is_page && let Some(lang) = chosen {
-        let cookie = cookies::set(cookies::LANG, lang, 31_536_000, cookies::is_secure(app, asked));
+        let cookie = cookies::set(cookies::LANG, lang, 31_536_000, cookies::is_secure(web, asked));
         if let Some(cookie) = cookie {
             headers.append(header::SET_COOKIE, cookie);
         }

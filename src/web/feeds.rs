@@ -1,16 +1,17 @@
 //! Atom feeds (RFC 4287): new versions of all plugins, and of one.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
-use super::{look::Look, plugin};
+use super::{Web, look::Look, plugin};
 use crate::{
     catalogue,
     catalogue::{PluginId, Release},
     error::Result,
     http::extract::Path,
-    state::AppState,
 };
 
 /// Entries of a feed.
@@ -35,16 +36,16 @@ impl Feed {
 }
 
 /// The newest versions of all plugins.
-pub(super) async fn newest(State(app): State<AppState>, page: Look) -> Result<Response> {
-    let releases = catalogue::newest_releases(&app.db, ENTRIES).await?;
+pub(super) async fn newest(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
+    let releases = catalogue::newest_releases(&web.db, ENTRIES).await?;
     let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
     let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
     Feed { page, title, subject: "/".into(), updated, releases }.answer()
 }
 
 /// The versions of one plugin.
-pub(super) async fn of_plugin(State(app): State<AppState>, page: Look, Path(id): Path<PluginId>) -> Result<Response> {
-    let plugin = plugin::find(&app, &id).await?;
+pub(super) async fn of_plugin(State(web): State<Arc<Web>>, page: Look, Path(id): Path<PluginId>) -> Result<Response> {
+    let plugin = plugin::find(&web, &id).await?;
     let shown = plugin.versions.iter().filter(|item| !item.yanked).take(ENTRIES as usize);
     let releases = shown.map(|item| Release {
         id: plugin.id.clone(),

@@ -6,14 +6,13 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use time::{Duration, OffsetDateTime};
 
-use super::{look::Look, visitor::Visitor};
+use super::{Web, look::Look, visitor::Visitor};
 use crate::{
     catalogue,
     catalogue::{Filter, Listed, PluginItem, Sort},
     error::Result,
     http::page::Page,
     plugins::{self, Totals},
-    state::{App, AppState},
 };
 
 /// Plugins of each list.
@@ -37,40 +36,40 @@ struct Home {
 }
 
 /// Shows the first page.
-pub(super) async fn home(State(app): State<AppState>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
-    visitor.show_shared(&app, &headers, &[], |visitor| make(&app, visitor.look)).await
+pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
+    visitor.show_shared(&web, &headers, &[], |visitor| make(&web, visitor.look)).await
 }
 
-async fn make(app: &App, page: Look) -> Result<Home> {
+async fn make(web: &Web, page: Look) -> Result<Home> {
     let since = OffsetDateTime::now_utc().date() - Duration::days(TREND - 1);
     let (totals, popular) =
-        tokio::try_join!(plugins::totals(&app.db), catalogue::trending(&app.db, since, EACH.into()))?;
-    let mut trending: Vec<Listed> = popular.iter().filter_map(|id| app.catalogue.find_listed(id)).collect();
+        tokio::try_join!(plugins::totals(&web.db), catalogue::trending(&web.db, since, EACH.into()))?;
+    let mut trending: Vec<Listed> = popular.iter().filter_map(|id| web.catalogue.lists.find_listed(id)).collect();
     // In a quiet week the most downloaded ones of all times fill up.
-    for listed in top(app, Sort::Downloads) {
+    for listed in top(web, Sort::Downloads) {
         if trending.len() < EACH as usize && !trending.iter().any(|known| known.id == listed.id) {
             trending.push(listed);
         }
     }
-    let mut tags = app.catalogue.tags();
+    let mut tags = web.catalogue.lists.tags();
     tags.truncate(TAGS);
-    let mut rated = fill(app, &top(app, Sort::Rating)).await?;
+    let mut rated = fill(web, &top(web, Sort::Rating)).await?;
     rated.retain(|item| item.rating_count > 0);
     Ok(Home {
         page,
         totals,
-        trending: fill(app, &trending).await?,
-        newest: fill(app, &top(app, Sort::CreatedAt)).await?,
-        updated: fill(app, &top(app, Sort::UpdatedAt)).await?,
+        trending: fill(web, &trending).await?,
+        newest: fill(web, &top(web, Sort::CreatedAt)).await?,
+        updated: fill(web, &top(web, Sort::UpdatedAt)).await?,
         rated,
         tags,
     })
 }
 
-fn top(app: &App, sort: Sort) -> Vec<Listed> {
-    app.catalogue.page(&Filter::default(), sort, sort.default_order(), PAGE).0
+fn top(web: &Web, sort: Sort) -> Vec<Listed> {
+    web.catalogue.lists.page(&Filter::default(), sort, sort.default_order(), PAGE).0
 }
 
-async fn fill(app: &App, listed: &[Listed]) -> Result<Vec<Arc<PluginItem>>> {
-    Ok(catalogue::fill_page(app, listed, listed.len() as u64, PAGE).await?.plugins)
+async fn fill(web: &Web, listed: &[Listed]) -> Result<Vec<Arc<PluginItem>>> {
+    Ok(catalogue::fill_page(&web.catalogue, listed, listed.len() as u64, PAGE).await?.plugins)
 }

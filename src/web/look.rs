@@ -1,19 +1,18 @@
 //! The frame of every page: its language, its addresses, what its answer says about itself.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use askama::Template;
 use axum::{
-    extract::{FromRef, FromRequestParts},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
 
-use super::{assets, cookies, icons};
+use super::{Web, assets, cookies, icons};
 use crate::{
+    accounts::random_hex,
     error::{Result, lang::Lang},
-    state::{App, AppState},
-    token::random_hex,
 };
 
 /// The frame of a page: language, viewer, addresses.
@@ -94,8 +93,8 @@ impl Look {
     }
 
     /// The frame without knowing the viewer, which needs the database.
-    pub fn bare(app: &App, parts: &Parts) -> Self {
-        let is_secure = cookies::is_secure(app, parts);
+    pub fn bare(web: &Web, parts: &Parts) -> Self {
+        let is_secure = cookies::is_secure(web, parts);
         let query = parts.uri.query().unwrap_or_default();
         Self {
             lang: lang_of(parts),
@@ -103,11 +102,11 @@ impl Look {
             form_token: cookies::form_token(&parts.headers).unwrap_or_default(),
             path: parts.uri.path().to_owned(),
             query: without(query, &["lang=", "done="]),
-            base: base(app, &parts.headers, is_secure),
+            base: base(web, &parts.headers, is_secure),
             notice: None,
             visitor: None,
             is_secure,
-            is_base_configured: !app.config.public_url().is_empty(),
+            is_base_configured: !web.public_url.is_empty(),
         }
     }
 
@@ -195,8 +194,8 @@ fn without(query: &str, prefixes: &[&str]) -> String {
 }
 
 /// Where the site is: as configured, else as the browser calls it.
-fn base(app: &App, headers: &HeaderMap, is_secure: bool) -> String {
-    match app.config.public_url() {
+fn base(web: &Web, headers: &HeaderMap, is_secure: bool) -> String {
+    match web.public_url.as_str() {
         "" => {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
             let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:[]-".contains(&b));
@@ -208,14 +207,11 @@ fn base(app: &App, headers: &HeaderMap, is_secure: bool) -> String {
 }
 
 /// The frame alone, for what is the same for everybody.
-impl<S: Send + Sync> FromRequestParts<S> for Look
-where
-    AppState: FromRef<S>,
-{
+impl FromRequestParts<Arc<Web>> for Look {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        Ok(Self::bare(&AppState::from_ref(state), parts))
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Infallible> {
+        Ok(Self::bare(web, parts))
     }
 }
 

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
+    Web,
     form::{Filled, Form, done},
     look::Look,
     plugin::{self, Header},
@@ -17,7 +18,6 @@ use crate::{
     error::{Error, Result, codes},
     http::extract::{Fields, FromFields, Path},
     plugins::{self, OwnPlugin, PluginDetail, StatusChange},
-    state::{App, AppState},
 };
 
 #[derive(Template)]
@@ -29,8 +29,8 @@ struct Mine {
 }
 
 /// Lists one's own plugins with their numbers.
-pub(super) async fn mine(State(app): State<AppState>, Member { look, session }: Member) -> Result<Response> {
-    let plugins = plugins::owned_by(&app.db, session.user.id).await?;
+pub(super) async fn mine(State(web): State<Arc<Web>>, Member { look, session }: Member) -> Result<Response> {
+    let plugins = plugins::owned_by(&web.db, session.user.id).await?;
     let page = Mine { page: look, downloads: plugins.iter().map(|plugin| plugin.downloads).sum(), plugins };
     page.page.show(&page)
 }
@@ -58,12 +58,12 @@ impl Manage {
 }
 
 /// Shows what an owner can change.
-pub(super) async fn page(State(app): State<AppState>, member: Member, Path(id): Path<PluginId>) -> Result<Response> {
-    show(&app, member, &id, Filled::default(), String::new()).await
+pub(super) async fn page(State(web): State<Arc<Web>>, member: Member, Path(id): Path<PluginId>) -> Result<Response> {
+    show(&web, member, &id, Filled::default(), String::new()).await
 }
 
-async fn show(app: &App, member: Member, id: &PluginId, form: Filled, what: String) -> Result<Response> {
-    let plugin = plugin::find(app, id).await?;
+async fn show(web: &Web, member: Member, id: &PluginId, form: Filled, what: String) -> Result<Response> {
+    let plugin = plugin::find(web, id).await?;
     let Member { look, session } = member;
     let visitor = Visitor { look, session: Some(session) };
     let header = plugin::header(&plugin, "manage", &visitor);
@@ -86,44 +86,44 @@ impl FromFields for Reason {
 
 /// Changes something about a plugin.
 pub(super) async fn change(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     member: Member,
     Path(id): Path<PluginId>,
     form: Form,
 ) -> Result<Response> {
-    match change_read(&app, &member.session.user, &id, &form).await {
+    match change_read(&web, &member.session.user, &id, &form).await {
         // Whoever gave up a plugin may not see its page any more.
         Ok("left") => Ok(done("/account/plugins", "saved")),
         Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code)),
         Err(error) => {
             let refused = form.refused(error)?;
-            show(&app, member, &id, refused, form.get("what").to_owned()).await
+            show(&web, member, &id, refused, form.get("what").to_owned()).await
         }
     }
 }
 
-async fn change_read(app: &App, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<&'static str> {
+async fn change_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<&'static str> {
     let (version, owner) = (form.get("version"), form.get("username").trim());
     Ok(match form.get("what") {
         "yank" => {
             let Reason(reason) = form.read()?;
-            plugins::set_yanked(app, user, id, version, Some(&reason)).await?;
+            plugins::set_yanked(&web.plugins, user, id, version, Some(&reason)).await?;
             "yanked"
         }
         "unyank" => {
-            plugins::set_yanked(app, user, id, version, None).await?;
+            plugins::set_yanked(&web.plugins, user, id, version, None).await?;
             "unyanked"
         }
         "status" => {
-            plugins::change_own_status(app, user, id, form.read::<StatusChange>()?).await?;
+            plugins::change_own_status(&web.plugins, user, id, form.read::<StatusChange>()?).await?;
             "saved"
         }
         "add_owner" => {
-            plugins::insert_owner(app, user, id, owner).await?;
+            plugins::insert_owner(&web.plugins, user, id, owner).await?;
             "saved"
         }
         "remove_owner" => {
-            plugins::delete_owner(app, user, id, owner).await?;
+            plugins::delete_owner(&web.plugins, user, id, owner).await?;
             if owner == user.username && !user.is_admin() { "left" } else { "saved" }
         }
         _ => return Err(Error::new(&codes::NOT_FOUND)),

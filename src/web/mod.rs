@@ -37,15 +37,60 @@ mod visitor;
 
 pub use error_page::{around, not_found};
 
-use axum::{Extension, handler::Handler};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use journal::Journal;
+use sqlx::PgPool;
+
+pub use preview::Drafts;
 
 use crate::{
-    http::policy::{Policy, Routes},
-    plugins,
+    accounts::Accounts,
+    admin::Admin,
+    catalogue::Catalogue,
+    data::derived::DerivedData,
+    http::{
+        cache::Cache,
+        health::Health,
+        policy::{Policy, Routes},
+    },
+    plugins::{self, Plugins},
+    ratings::Ratings,
+    search::Search,
 };
 
+/// The website.
+pub struct Web {
+    pub(crate) db: PgPool,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) search: Arc<Search>,
+    pub(crate) ratings: Arc<Ratings>,
+    pub(crate) admin: Arc<Admin>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) derived: Arc<DerivedData>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) journal: Arc<Journal>,
+    /// Where the site is; empty when it is where requests say.
+    pub(crate) public_url: String,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) drafts: Drafts,
+}
+
+impl AsRef<Accounts> for Web {
+    fn as_ref(&self) -> &Accounts {
+        &self.accounts
+    }
+}
+
 /// Every page, form and asset of the website.
-pub fn router() -> Routes {
+pub fn router(web: Arc<Web>) -> Routes {
+    pages().with_state(web)
+}
+
+fn pages() -> Routes<Arc<Web>> {
     Routes::new()
         .get("/", Policy::read(), home::home)
         .get("/plugins", Policy::read_or_search(browse::is_search), browse::browse)
@@ -61,7 +106,7 @@ pub fn router() -> Routes {
         .get("/assets/{*path}", Policy::read(), assets::asset)
 }
 
-fn plugin_pages() -> Routes {
+fn plugin_pages() -> Routes<Arc<Web>> {
     Routes::new()
         .get("/plugins/{id}", Policy::read(), plugin::overview)
         .get("/plugins/{id}/versions", Policy::read(), plugin::versions)
@@ -79,7 +124,7 @@ fn plugin_pages() -> Routes {
         .get("/plugins/{id}/feed.atom", Policy::read(), feeds::of_plugin)
 }
 
-fn account_pages() -> Routes {
+fn account_pages() -> Routes<Arc<Web>> {
     Routes::new()
         .get("/register", Policy::read(), sign_in::register_form)
         .post("/register", Policy::register(), sign_in::register)
@@ -93,7 +138,7 @@ fn account_pages() -> Routes {
         .post("/account/tokens", Policy::write(), tokens::change)
 }
 
-fn admin_pages() -> Routes {
+fn admin_pages() -> Routes<Arc<Web>> {
     Routes::new()
         .get("/admin", Policy::read(), admin::overview)
         .get("/admin/users", Policy::read(), admin::users)
@@ -105,12 +150,11 @@ fn admin_pages() -> Routes {
         .get("/admin/audit", Policy::read(), admin::audit_log)
 }
 
-fn publish_pages() -> Routes {
-    let drafts = Extension(preview::Drafts::default());
+fn publish_pages() -> Routes<Arc<Web>> {
     Routes::new()
         .get("/guide", Policy::read(), guide::guide)
         .get("/guide/template.tar.gz", Policy::read(), guide::template)
         .get("/publish", Policy::read(), publish::form)
-        .post("/publish", Policy::publish(), publish::publish.layer(drafts.clone()))
-        .post("/publish/check", plugins::UPLOAD, publish::check.layer(drafts))
+        .post("/publish", Policy::publish(), publish::publish)
+        .post("/publish/check", plugins::UPLOAD, publish::check)
 }

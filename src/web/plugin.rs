@@ -11,6 +11,7 @@ use axum::{
 use tracing::warn;
 
 use super::{
+    Web,
     charts::{self, Bar, DayChart},
     contents::MAX_LISTED,
     look::Look,
@@ -23,8 +24,7 @@ use crate::{
     error::{Error, OrRefuse, Result, codes},
     http::{extract::Path, page::Page},
     plugins::{self, PluginDetail, PluginStats, VersionItem},
-    ratings::{self, Ratings},
-    state::{App, AppState},
+    ratings::{self, RatingList},
 };
 
 /// Days of the download chart.
@@ -59,28 +59,28 @@ struct Overview {
     stats: PluginStats,
     chart: DayChart,
     by_version: Vec<Bar>,
-    ratings: Ratings,
+    ratings: RatingList,
     distribution: Vec<Bar>,
 }
 
 /// Shows a plugin.
 pub(super) async fn overview(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path(id): Path<PluginId>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    visitor.show_shared(&app, &headers, &[], |visitor| make(&app, visitor, id)).await
+    visitor.show_shared(&web, &headers, &[], |visitor| make(&web, visitor, id)).await
 }
 
-async fn make(app: &App, visitor: Visitor, id: PluginId) -> Result<Overview> {
-    let plugin = find(app, &id).await?;
+async fn make(web: &Web, visitor: Visitor, id: PluginId) -> Result<Overview> {
+    let plugin = find(web, &id).await?;
     let (stats, ratings, dependents) = tokio::try_join!(
-        plugins::find_stats(app, id.as_str(), DAYS),
-        ratings::find(app, id.as_str(), Page { page: 1, limit: REVIEWS }),
-        plugins::dependents(&app.db, id.as_str(), DEPENDENTS),
+        plugins::find_stats(&web.plugins, id.as_str(), DAYS),
+        ratings::find(&web.ratings, id.as_str(), Page { page: 1, limit: REVIEWS }),
+        plugins::dependents(&web.db, id.as_str(), DEPENDENTS),
     )?;
-    let texts = current_texts(app, &id, &plugin).await?;
+    let texts = current_texts(web, &id, &plugin).await?;
     let versions = plugin.versions.iter().map(|item| (item.version.clone(), i64::from(item.downloads)));
     Ok(Overview {
         header: header(&plugin, "overview", &visitor),
@@ -120,17 +120,17 @@ struct Versions {
 
 /// Shows all versions of a plugin.
 pub(super) async fn versions(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path(id): Path<PluginId>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let make = async |visitor: Visitor| {
-        let plugin = find(&app, &id).await?;
+        let plugin = find(&web, &id).await?;
         let changelogs = changelogs(&plugin);
         Ok(Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin, changelogs })
     };
-    visitor.show_shared(&app, &headers, &[], make).await
+    visitor.show_shared(&web, &headers, &[], make).await
 }
 
 impl Versions {
@@ -155,8 +155,8 @@ fn changelogs(plugin: &PluginDetail) -> usize {
 ///
 /// # Errors
 /// 404 when it is unknown or banned.
-pub(super) async fn find(app: &App, id: &PluginId) -> Result<Arc<PluginDetail>> {
-    plugins::find_detail(app, id.as_str()).await?.map(Arc::new).or_refuse(&codes::PLUGIN_NOT_FOUND)
+pub(super) async fn find(web: &Web, id: &PluginId) -> Result<Arc<PluginDetail>> {
+    plugins::find_detail(&web.plugins, id.as_str()).await?.map(Arc::new).or_refuse(&codes::PLUGIN_NOT_FOUND)
 }
 
 /// The top of a plugin's page for this visitor.
@@ -180,17 +180,17 @@ fn before<'a>(plugin: &'a PluginDetail, version: &str) -> Option<&'a VersionItem
 }
 
 /// The distribution of ratings, five stars first.
-pub(super) fn distribution(ratings: &Ratings) -> Vec<Bar> {
+pub(super) fn distribution(ratings: &RatingList) -> Vec<Bar> {
     charts::bars((1_u8..=5).zip(ratings.distribution).rev().map(|(stars, n)| (stars.to_string(), n)), true)
 }
 
 /// What the current package shows of itself. The page is worth showing without it, too, unless it only has to wait.
-async fn current_texts(app: &App, id: &PluginId, plugin: &PluginDetail) -> Result<Option<Arc<PackageTexts>>> {
+async fn current_texts(web: &Web, id: &PluginId, plugin: &PluginDetail) -> Result<Option<Arc<PackageTexts>>> {
     let Some(version) = plugin.current_version.as_deref() else { return Ok(None) };
     let read = async {
-        let version = plugins::find_version(app, id, version).await?;
-        let contents = plugins::read_contents(app, &version).await?;
-        rendered::package(app, &version.file_hash, &plugin.scripts, contents).await
+        let version = plugins::find_version(&web.plugins, id, version).await?;
+        let contents = plugins::read_contents(&web.plugins, &version).await?;
+        rendered::package(web, &version.file_hash, &plugin.scripts, contents).await
     };
     match read.await {
         Ok(texts) => Ok(Some(texts)),

@@ -11,13 +11,13 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use package::{Manifest, PackagedFile};
 
 use super::{
+    Web,
     look::Look,
     rendered::{self, PackageTexts},
 };
 use crate::{
     error::Result,
     plugins::{self, ScriptItem},
-    state::App,
     storage::Received,
 };
 
@@ -28,7 +28,7 @@ const MOST: u64 = 1024;
 
 /// Uploads that wait to be published, one of each user; dropped ones delete their file.
 #[derive(Clone)]
-pub(super) struct Drafts(Cache<i64, Arc<Draft>>);
+pub struct Drafts(Cache<i64, Arc<Draft>>);
 
 struct Draft {
     hash: String,
@@ -85,9 +85,9 @@ pub(super) struct Checked {
 }
 
 /// Shows how the page of a package will look; gives the package back to be kept.
-pub(super) async fn show(app: &App, look: Look, checked: Checked) -> Result<(Response, Received)> {
+pub(super) async fn show(web: &Web, look: Look, checked: Checked) -> Result<(Response, Received)> {
     let Checked { package, received, is_new } = checked;
-    let contents = plugins::read_received(app, &received).await?;
+    let contents = plugins::read_received(&web.plugins, &received).await?;
     let script = |script: &package::Script| ScriptItem {
         name: script.name.clone(),
         file: script.file.clone(),
@@ -95,7 +95,7 @@ pub(super) async fn show(app: &App, look: Look, checked: Checked) -> Result<(Res
         executable: script.executable,
     };
     let scripts: Vec<ScriptItem> = package.manifest.scripts.iter().map(script).collect();
-    let texts = rendered::package(app, &received.hash, &scripts, contents).await?;
+    let texts = rendered::package(web, &received.hash, &scripts, contents).await?;
     let page = Preview {
         page: look,
         manifest: &package.manifest,

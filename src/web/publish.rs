@@ -1,17 +1,19 @@
 //! Publishing in the browser: choose a package, see what is wrong with it or how it will look, publish.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
-    Extension,
     extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
 
 use super::{
+    Web,
     form::{Form, check_origin, done},
     look::Look,
-    preview::{self, Checked, Drafts},
+    preview::{self, Checked},
     visitor::Member,
 };
 use crate::{
@@ -19,7 +21,6 @@ use crate::{
     error::{Error, OrRefuse, Refusal, Result, codes, lang::Lang},
     http::multipart::Form as Upload,
     plugins,
-    state::{App, AppState},
     storage::Received,
 };
 
@@ -42,15 +43,14 @@ pub(super) async fn form(Member { look, .. }: Member) -> Result<Response> {
 
 /// Receives a package and shows what is wrong with it, or how it will look.
 pub(super) async fn check(
-    State(app): State<AppState>,
-    Extension(drafts): Extension<Drafts>,
+    State(web): State<Arc<Web>>,
     Member { look, session }: Member,
     request: Request,
 ) -> Result<Response> {
-    match receive_and_check(&app, &session.user, request).await {
+    match receive_and_check(&web, &session.user, request).await {
         Ok(checked) => {
-            let (response, received) = preview::show(&app, look, checked).await?;
-            drafts.keep(session.user.id, received);
+            let (response, received) = preview::show(&web, look, checked).await?;
+            web.drafts.keep(session.user.id, received);
             Ok(response)
         }
         Err(Error::Refused(refusal)) => refused(look, &refusal),
@@ -58,16 +58,16 @@ pub(super) async fn check(
     }
 }
 
-async fn receive_and_check(app: &App, user: &CurrentUser, request: Request) -> Result<Checked> {
-    let received = receive(app, request).await?;
-    let (received, package) = plugins::inspect(app, received).await?;
-    let is_new = plugins::rehearse(app, user, &package.manifest, &received.hash).await?;
+async fn receive_and_check(web: &Web, user: &CurrentUser, request: Request) -> Result<Checked> {
+    let received = receive(web, request).await?;
+    let (received, package) = plugins::inspect(&web.plugins, received).await?;
+    let is_new = plugins::rehearse(&web.plugins, user, &package.manifest, &received.hash).await?;
     Ok(Checked { package, received, is_new })
 }
 
 /// Reads the form to its end even when something is wrong with it: a browser shows no answer before
 /// it has sent everything.
-async fn receive(app: &App, request: Request) -> Result<Received> {
+async fn receive(web: &Web, request: Request) -> Result<Received> {
     let headers = request.headers().clone();
     let mut form = Upload::open(request).await?;
     let (mut is_ours, mut received) = (Err(Error::new(&codes::FORM_EXPIRED)), None);
@@ -76,7 +76,7 @@ async fn receive(app: &App, request: Request) -> Result<Received> {
             Some("form_token") => is_ours = check_origin(&headers, &part.text().await?),
             // The token comes first, so nobody else's package is ever written to disk.
             Some("plugin_file") if is_ours.is_ok() && received.is_none() => {
-                received = Some(plugins::receive_file(app, &mut part).await);
+                received = Some(plugins::receive_file(&web.plugins, &mut part).await);
                 part.skip().await?;
             }
             _ => part.skip().await?,
@@ -111,17 +111,16 @@ fn advice(lang: Lang, code: &str) -> &'static str {
 
 /// Publishes the package that was shown.
 pub(super) async fn publish(
-    State(app): State<AppState>,
-    Extension(drafts): Extension<Drafts>,
+    State(web): State<Arc<Web>>,
     Member { look, session }: Member,
     form: Form,
 ) -> Result<Response> {
-    let Some(received) = drafts.take(session.user.id, form.get("hash")) else {
+    let Some(received) = web.drafts.take(session.user.id, form.get("hash")) else {
         let problem = look.t("预览已过期，请重新选择文件。", "The preview has ended; please choose the file again.");
         let page = Publish { problem: problem.to_owned(), advice: "", faults: Vec::new(), page: look };
         return page.page.show_with(StatusCode::CONFLICT, &page);
     };
-    match plugins::publish(&app, &session.user, received).await {
+    match plugins::publish(&web.plugins, &session.user, received).await {
         Ok(outcome) => {
             let code = if outcome.is_new { "published" } else { "same" };
             Ok(done(&format!("/plugins/{}", outcome.manifest.id), code))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::{
+    Web,
     highlight::{self, Code},
     markdown::{self, Prose},
 };
@@ -12,7 +13,6 @@ use crate::{
     data::derived::{Derived, Work},
     error::{Error, Result, lang::Lang},
     plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile},
-    state::App,
 };
 
 /// The most bytes of HTML of one file.
@@ -83,25 +83,25 @@ impl Derived for Fragment {
 /// # Errors
 /// 503 when too many texts wait to be rendered.
 pub(super) async fn package(
-    app: &App,
+    web: &Web,
     hash: &str,
     scripts: &[ScriptItem],
     contents: Arc<Contents>,
 ) -> Result<Arc<PackageTexts>> {
     let key = format!("package texts {hash}");
-    if let Some(texts) = app.derived.find(&key) {
+    if let Some(texts) = web.derived.find(&key) {
         return Ok(texts);
     }
     let scripts: Vec<ScriptItem> = scripts.iter().take(MAX_SCRIPTS).cloned().collect();
     let render = move || Ok(PackageTexts { readme: readme(&contents), sources: sources(scripts, &contents) });
-    app.derived.get(Work::Render, key, render).await
+    web.derived.get(Work::Render, key, render).await
 }
 
 /// The text of a file.
 ///
 /// # Errors
 /// 503 when too many texts wait to be rendered.
-pub(super) async fn file(app: &App, file: &StoredFile) -> Result<Arc<FileText>> {
+pub(super) async fn file(web: &Web, file: &StoredFile) -> Result<Arc<FileText>> {
     let (path, text) = (file.path.clone(), file.text.clone().unwrap_or_default());
     let render = move || {
         let is_markdown = path.to_ascii_lowercase().ends_with(".md");
@@ -109,20 +109,20 @@ pub(super) async fn file(app: &App, file: &StoredFile) -> Result<Arc<FileText>> 
         Ok(FileText { code, prose: is_markdown.then(|| markdown::html(&text)) })
     };
     // The name decides on the language.
-    app.derived.get(Work::Render, format!("file text {} {}", file.hash, file.path), render).await
+    web.derived.get(Work::Render, format!("file text {} {}", file.hash, file.path), render).await
 }
 
 /// What differs between two versions.
 ///
 /// # Errors
 /// 503 when too many texts wait to be rendered.
-pub(super) async fn comparison(app: &App, lang: Lang, comparison: Arc<Comparison>) -> Result<Arc<Fragment>> {
+pub(super) async fn comparison(web: &Web, lang: Lang, comparison: Arc<Comparison>) -> Result<Arc<Fragment>> {
     let key = format!("{} {lang:?}", comparison.key);
     let render = move || {
         let differences = Differences { lang, comparison: &comparison };
         Ok(Fragment(differences.render().map_err(|e| Error::Internal(e.into()))?))
     };
-    app.derived.get(Work::Render, key, render).await
+    web.derived.get(Work::Render, key, render).await
 }
 
 /// What the package says of itself.

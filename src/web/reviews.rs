@@ -1,4 +1,4 @@
-//! Ratings and reviews of a plugin, and writing one's own.
+//! RatingList and reviews of a plugin, and writing one's own.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
+    Web,
     browse::steps,
     charts::Bar,
     form::{Filled, Form, done},
@@ -22,8 +23,7 @@ use crate::{
         page::Page,
     },
     plugins::PluginDetail,
-    ratings::{self, NewRating, Ratings},
-    state::{App, AppState},
+    ratings::{self, NewRating, RatingList},
 };
 
 #[derive(Template)]
@@ -32,7 +32,7 @@ struct Reviews {
     page: Look,
     header: Header,
     plugin: Arc<PluginDetail>,
-    ratings: Ratings,
+    ratings: RatingList,
     distribution: Vec<Bar>,
     steps: Vec<u32>,
     form: Filled,
@@ -41,19 +41,19 @@ struct Reviews {
 
 /// Shows the ratings of a plugin.
 pub(super) async fn list(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path(id): Path<PluginId>,
     Query(page): Query<Page>,
 ) -> Result<Response> {
-    show(&app, visitor, &id, page, None).await
+    show(&web, visitor, &id, page, None).await
 }
 
-async fn show(app: &App, visitor: Visitor, id: &PluginId, page: Page, refused: Option<Filled>) -> Result<Response> {
-    let plugin = plugin::find(app, id).await?;
-    let ratings = ratings::find(app, id.as_str(), page).await?;
+async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: Option<Filled>) -> Result<Response> {
+    let plugin = plugin::find(web, id).await?;
+    let ratings = ratings::find(&web.ratings, id.as_str(), page).await?;
     let own = match visitor.user() {
-        Some(user) => ratings::find_own(&app.db, id.as_str(), user.id).await?,
+        Some(user) => ratings::find_own(&web.db, id.as_str(), user.id).await?,
         None => None,
     };
     let has_own = own.is_some();
@@ -82,34 +82,34 @@ fn address(id: &PluginId) -> String {
 
 /// Saves one's own rating.
 pub(super) async fn save(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Member { look, session }: Member,
     Path(id): Path<PluginId>,
     form: Form,
 ) -> Result<Response> {
-    match save_read(&app, &session.user, &id, &form).await {
+    match save_read(&web, &session.user, &id, &form).await {
         Ok(()) => Ok(done(&address(&id), "reviewed")),
         Err(error) => {
             let refused = form.refused(error)?;
             let visitor = Visitor { look, session: Some(session) };
-            show(&app, visitor, &id, Page { page: 1, limit: 20 }, Some(refused)).await
+            show(&web, visitor, &id, Page { page: 1, limit: 20 }, Some(refused)).await
         }
     }
 }
 
-async fn save_read(app: &App, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<()> {
+async fn save_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) -> Result<()> {
     let new = form.read::<NewRating>()?;
-    ratings::save(app, user, id, new).await?;
+    ratings::save(&web.ratings, user, id, new).await?;
     Ok(())
 }
 
 /// Takes one's own rating back.
 pub(super) async fn delete(
-    State(app): State<AppState>,
+    State(web): State<Arc<Web>>,
     Member { session, .. }: Member,
     Path(id): Path<PluginId>,
     _form: Form,
 ) -> Result<Response> {
-    ratings::remove(&app, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
+    ratings::remove(&web.ratings, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
     Ok(done(&address(&id), "unreviewed"))
 }

@@ -1,10 +1,12 @@
 //! Signing up, in and out.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, http::header, response::Response};
 
 use super::{
-    cookies,
+    Web, cookies,
     form::{Filled, Form, done},
     look::Look,
     redirect,
@@ -15,7 +17,6 @@ use crate::{
     error::Result,
     http::extract::{FromParams, Params, Query},
     limits::Client,
-    state::{App, AppState},
 };
 
 /// Where to go after signing in: only ever a path of this site.
@@ -60,9 +61,9 @@ pub(super) async fn login_form(visitor: Visitor, Query(Next(next)): Query<Next>)
 }
 
 /// Signs in.
-pub(super) async fn login(State(app): State<AppState>, look: Look, client: Client, form: Form) -> Result<Response> {
+pub(super) async fn login(State(web): State<Arc<Web>>, look: Look, client: Client, form: Form) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
-    match sign_in(&app, client, &form).await {
+    match sign_in(&web, client, &form).await {
         Ok(session) => Ok(begin(&look, &session, redirect::see_other(&next))),
         Err(error) => {
             let form = form.refused(error)?;
@@ -72,8 +73,8 @@ pub(super) async fn login(State(app): State<AppState>, look: Look, client: Clien
     }
 }
 
-async fn sign_in(app: &App, client: Client, form: &Form) -> Result<BrowserSession> {
-    accounts::sign_in(app, client, form.read::<Login>()?).await
+async fn sign_in(web: &Web, client: Client, form: &Form) -> Result<BrowserSession> {
+    accounts::sign_in(&web.accounts, client, form.read::<Login>()?).await
 }
 
 /// Shows the form to sign up.
@@ -86,9 +87,9 @@ pub(super) async fn register_form(visitor: Visitor, Query(Next(next)): Query<Nex
 }
 
 /// Signs up, and in.
-pub(super) async fn register(State(app): State<AppState>, look: Look, client: Client, form: Form) -> Result<Response> {
+pub(super) async fn register(State(web): State<Arc<Web>>, look: Look, client: Client, form: Form) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
-    match sign_up(&app, client, &form).await {
+    match sign_up(&web, client, &form).await {
         Ok(session) => Ok(begin(&look, &session, done(&next, "registered"))),
         Err(error) => {
             let form = form.refused(error)?;
@@ -98,9 +99,9 @@ pub(super) async fn register(State(app): State<AppState>, look: Look, client: Cl
     }
 }
 
-async fn sign_up(app: &App, client: Client, form: &Form) -> Result<BrowserSession> {
-    accounts::create_account(app, &form.read::<NewUser>()?).await?;
-    accounts::sign_in(app, client, form.read::<Login>()?).await
+async fn sign_up(web: &Web, client: Client, form: &Form) -> Result<BrowserSession> {
+    accounts::create_account(&web.accounts, &form.read::<NewUser>()?).await?;
+    accounts::sign_in(&web.accounts, client, form.read::<Login>()?).await
 }
 
 /// Gives the browser its session and takes away the secret it had without one.
@@ -113,9 +114,9 @@ fn begin(look: &Look, session: &BrowserSession, mut response: Response) -> Respo
 }
 
 /// Signs out.
-pub(super) async fn logout(State(app): State<AppState>, visitor: Visitor, _form: Form) -> Result<Response> {
+pub(super) async fn logout(State(web): State<Arc<Web>>, visitor: Visitor, _form: Form) -> Result<Response> {
     if let Some(session) = &visitor.session {
-        accounts::end_own_session(&app.db, session.user.id, session.session).await?;
+        accounts::end_own_session(&web.db, session.user.id, session.session).await?;
     }
     let mut response = redirect::see_other("/");
     if let Some(cookie) = visitor.look.cookie(cookies::SESSION, "", 0) {

@@ -1,11 +1,13 @@
 //! What machines read first: robots and the sitemap.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
-use super::look::Look;
-use crate::{catalogue, error::Result, state::AppState};
+use super::{Web, look::Look};
+use crate::{catalogue, error::Result};
 
 /// The most addresses one sitemap may hold.
 const MOST: i64 = 50_000;
@@ -29,8 +31,8 @@ struct Sitemap {
 }
 
 /// Every plugin's address.
-pub(super) async fn sitemap(State(app): State<AppState>, page: Look) -> Result<Response> {
-    let sitemap = Sitemap { page, plugins: catalogue::addresses(&app.db, MOST).await? };
+pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
+    let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? };
     let text = sitemap.render().map_err(anyhow::Error::from)?;
     Ok(sitemap.page.file("application/xml", 3600, text))
 }

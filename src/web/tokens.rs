@@ -1,9 +1,12 @@
 //! One's own API tokens.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
+    Web,
     form::{Filled, Form, done},
     look::Look,
     visitor::Member,
@@ -11,7 +14,6 @@ use super::{
 use crate::{
     accounts::{self, ApiToken, NewToken},
     error::{Error, Result, codes},
-    state::{App, AppState},
 };
 
 #[derive(Template)]
@@ -25,13 +27,13 @@ struct Tokens {
 }
 
 /// Shows the tokens.
-pub(super) async fn page(State(app): State<AppState>, member: Member) -> Result<Response> {
+pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
     let form = Filled::with(&[("scopes", "publish"), ("expires_in_days", "90")]);
-    show(&app, member, form, None).await
+    show(&web, member, form, None).await
 }
 
-async fn show(app: &App, member: Member, form: Filled, made: Option<String>) -> Result<Response> {
-    let tokens = accounts::list_api_tokens(&app.db, member.session.user.id).await?;
+async fn show(web: &Web, member: Member, form: Filled, made: Option<String>) -> Result<Response> {
+    let tokens = accounts::list_api_tokens(&web.db, member.session.user.id).await?;
     let status = form.status();
     let page = Tokens { page: member.look, tokens, form, made };
     let mut response = page.page.show_with(status, &page)?;
@@ -42,22 +44,22 @@ async fn show(app: &App, member: Member, form: Filled, made: Option<String>) -> 
 }
 
 /// Makes a token or ends one.
-pub(super) async fn change(State(app): State<AppState>, member: Member, form: Form) -> Result<Response> {
+pub(super) async fn change(State(web): State<Arc<Web>>, member: Member, form: Form) -> Result<Response> {
     if form.get("what") == "revoke" {
         let id = form.get("id").parse().map_err(|_| Error::new(&codes::TOKEN_NOT_FOUND))?;
-        accounts::revoke_token(&app, &member.session.user, id).await?;
+        accounts::revoke_token(&web.accounts, &member.session.user, id).await?;
         return Ok(done("/account/tokens", "revoked"));
     }
-    match make(&app, &member, &form).await {
-        Ok(secret) => show(&app, member, Filled::default(), Some(secret)).await,
+    match make(&web, &member, &form).await {
+        Ok(secret) => show(&web, member, Filled::default(), Some(secret)).await,
         Err(error) => {
             let refused = form.refused(error)?;
-            show(&app, member, refused, None).await
+            show(&web, member, refused, None).await
         }
     }
 }
 
-async fn make(app: &App, member: &Member, form: &Form) -> Result<String> {
+async fn make(web: &Web, member: &Member, form: &Form) -> Result<String> {
     let new = form.read::<NewToken>()?;
-    Ok(accounts::make_token(app, &member.session.user, new).await?.token)
+    Ok(accounts::make_token(&web.accounts, &member.session.user, new).await?.token)
 }

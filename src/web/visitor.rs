@@ -1,8 +1,10 @@
 //! Who is looking at a page: anybody, a member, an administrator.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
-    extract::{FromRef, FromRequestParts},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
@@ -10,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 
 use super::{
-    cookies,
+    Web, cookies,
     look::{Look, PageHeaders, Viewer},
     redirect,
 };
@@ -18,7 +20,6 @@ use crate::{
     accounts::{self, CurrentUser, SessionUser},
     error::{Error, Result, codes, lang::Lang},
     http::extract::Params,
-    state::{App, AppState},
 };
 
 /// What a page says after something was done, by the code in its address.
@@ -65,7 +66,7 @@ impl Visitor {
     /// of the query than those named.
     pub async fn show_shared<P, F>(
         mut self,
-        app: &App,
+        web: &Web,
         headers: &HeaderMap,
         parameters: &[&str],
         make: impl FnOnce(Self) -> F + Send,
@@ -81,9 +82,9 @@ impl Visitor {
             let frame = PageHeaders { lang, cookie: None };
             return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
         }
-        let version = app.catalogue.version(OffsetDateTime::now_utc().unix_timestamp() / 60);
+        let version = web.catalogue.lists.version(OffsetDateTime::now_utc().unix_timestamp() / 60);
         let key = format!("page {lang:?} {base}{path}?{query}");
-        let ready = app.cache.local(key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let ready = web.cache.local(key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
         let mut response = ready.respond(headers);
         if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
             *media = HeaderValue::from_static("text/html; charset=utf-8");
@@ -91,10 +92,10 @@ impl Visitor {
         Ok(PageHeaders { lang, cookie: None }.on(response))
     }
 
-    async fn of(parts: &Parts, app: &App) -> Result<Self> {
-        let mut look = Look::bare(app, parts);
+    async fn of(parts: &Parts, web: &Web) -> Result<Self> {
+        let mut look = Look::bare(web, parts);
         let session = match cookies::read(&parts.headers, cookies::SESSION) {
-            Some(token) => accounts::find_session_user(app, token).await?,
+            Some(token) => accounts::find_session_user(&web.accounts, token).await?,
             None => None,
         };
         look.viewer = session
@@ -106,17 +107,13 @@ impl Visitor {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visitor
-where
-    AppState: FromRef<S>,
-{
+impl FromRequestParts<Arc<Web>> for Visitor {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let app = AppState::from_ref(state);
-        match Self::of(parts, &app).await {
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self> {
+        match Self::of(parts, web).await {
             // Who it is cannot be known; what everybody may see can be shown all the same.
-            Err(Error::Unavailable(_)) => Ok(Self { look: Look::bare(&app, parts), session: None }),
+            Err(Error::Unavailable(_)) => Ok(Self { look: Look::bare(web, parts), session: None }),
             visitor => visitor,
         }
     }
@@ -128,14 +125,11 @@ pub(super) struct Member {
     pub session: SessionUser,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Member
-where
-    AppState: FromRef<S>,
-{
+impl FromRequestParts<Arc<Web>> for Member {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let visitor = Visitor::of(parts, &AppState::from_ref(state)).await.map_err(IntoResponse::into_response)?;
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
+        let visitor = Visitor::of(parts, web).await.map_err(IntoResponse::into_response)?;
         let Visitor { look, session } = visitor;
         match session {
             Some(session) => Ok(Self { look, session }),
@@ -154,14 +148,11 @@ pub(super) struct Boss {
     pub admin: CurrentUser,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Boss
-where
-    AppState: FromRef<S>,
-{
+impl FromRequestParts<Arc<Web>> for Boss {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let Member { look, session } = Member::from_request_parts(parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
+        let Member { look, session } = Member::from_request_parts(parts, web).await?;
         if !session.user.is_admin() {
             return Err(Error::new(&codes::FORBIDDEN).into_response());
         }

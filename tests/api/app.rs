@@ -1,21 +1,27 @@
 //! A server of its own for every test.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use marketplace::{commands::open_app, config::Config, http::server, jobs, routes, state::AppState};
+use marketplace::{
+    app::{self, App},
+    commands::open_app,
+    config::Config,
+    data::jobs::Jobs,
+    http::server,
+};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::sync::oneshot;
 
 pub(crate) use crate::client::{Answer, Client};
 
 /// A running server over an empty database and an empty store.
 pub(crate) struct TestApp {
-    pub(crate) state: AppState,
+    pub(crate) state: Arc<App>,
     pub(crate) address: SocketAddr,
     folder: TempDir,
     anyone: Client,
-    _jobs: JoinSet<()>,
+    _jobs: Jobs,
     _stop: oneshot::Sender<()>,
 }
 
@@ -33,12 +39,12 @@ impl TestApp {
         config.limits.enabled = false;
         adjust(&mut config);
         let (state, worker) = open_app(config, db).unwrap();
-        let jobs = jobs::start(&state, worker);
+        let jobs = app::start_jobs(&state, worker);
         state.feed.ready().await;
         let listener = server::listen("127.0.0.1", 0).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (router, settings) = (routes::app(state.clone()), state.config.server.clone());
+        let (router, settings) = (app::router(&state), state.config.server.clone());
         tokio::spawn(async move {
             server::serve(listener, router, &settings, async {
                 stopped.await.ok();

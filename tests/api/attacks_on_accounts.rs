@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use marketplace::token::Use;
 use ring::hmac;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -33,6 +32,10 @@ fn forge(header: &Value, claims: &Value, secret: &[u8]) -> String {
     format!("{signed}.{}", jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap())
 }
 
+fn claims_of(token: &str) -> Value {
+    jsonwebtoken::dangerous::insecure_decode(token).unwrap().claims
+}
+
 async fn log_in(client: &Client, name: &str, password: &str) -> Answer {
     client.post("/auth/login", json!({"username": name, "password": password})).await
 }
@@ -43,8 +46,8 @@ async fn forged_tokens_are_refused(db: PgPool) {
     let app = TestApp::with(db, |config| config.auth.jwt_secret = secret.into()).await;
     let (ada, root) = (app.user("ada").await, app.admin("root").await);
     let real = ada.token.clone().unwrap();
-    let claims = serde_json::to_value(app.state.signer.verify(&real, Use::Access).unwrap()).unwrap();
-    let others = serde_json::to_value(app.state.signer.verify(&root.token.unwrap(), Use::Access).unwrap()).unwrap();
+    let claims = claims_of(&real);
+    let others = claims_of(&root.token.unwrap());
     let plain = json!({"alg": "HS256", "typ": "JWT"});
     let with = |field: &str, value: Value| {
         let mut claims = claims.clone();
@@ -274,7 +277,7 @@ async fn wrong_passwords_from_elsewhere_keep_nobody_out(db: PgPool) {
     assert!(kept.iter().all(|hash| hash.len() == 43 && !hash.contains('.')), "{kept:?}");
     sqlx::query("update known_addresses set last_used_at = now() - interval '91 days'").execute(&db).await.unwrap();
     log_in_from(&app, work, "ada", "better horse").await.refused(429, "rate_limited");
-    marketplace::jobs::tidy_once(&app.state, Duration::ZERO).await.unwrap();
+    marketplace::app::tidy_once(&app.state, Duration::ZERO).await.unwrap();
     let kept: i64 = sqlx::query_scalar("select count(*) from known_addresses").fetch_one(&db).await.unwrap();
     assert_eq!(kept, 0);
 }

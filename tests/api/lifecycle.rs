@@ -448,19 +448,19 @@ async fn a_sweep_waits_for_whoever_publishes_under_the_name_of_a_stray(db: PgPoo
     .unwrap();
 
     let mut connection = app.state.db.acquire().await.unwrap();
-    let strays = plugins::find_strays(&app.state, &mut connection).await.unwrap();
+    let strays = plugins::find_strays(&app.state.plugins, &mut connection).await.unwrap();
     assert_eq!(strays.len(), 1);
     let ((), swept) = tokio::join!(
         async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             publishing.commit().await.unwrap();
         },
-        plugins::remove_strays(&app.state, &strays)
+        plugins::remove_strays(&app.state.plugins, &strays)
     );
     swept.unwrap();
     assert!(file.exists(), "a version lost its file");
 
     sqlx::query("delete from plugins").execute(&app.state.db).await.unwrap();
-    plugins::remove_strays(&app.state, &strays).await.unwrap();
+    plugins::remove_strays(&app.state.plugins, &strays).await.unwrap();
     assert!(!file.exists(), "nobody's file stayed");
 }

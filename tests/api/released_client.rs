@@ -209,7 +209,7 @@ async fn fill(app: &TestApp, dice: &mut Dice) -> Vec<String> {
         names.push(name);
     }
     tx.commit().await.unwrap();
-    search::refresh(&app.state, &Change::Everything).await.unwrap();
+    search::refresh(&app.state.search, &Change::Everything).await.unwrap();
     names
 }
 

@@ -16,6 +16,8 @@ const OTHERS: [&str; 6] =
     ["/health/live", "/health/ready", "/metrics", "/api/openapi.json", "/api/docs/", "/plugins/{id}/{version}/{file}"];
 /// Plugins that are rated, yanked and handed on.
 const VICTIMS: usize = 4;
+/// Ids of ratings and tokens asked for are below.
+const NUMBERS: i64 = 300;
 /// Plugins that are published, banned and deleted.
 const UPLOADS: usize = 60;
 const BOUNDARY: &str = "XyZzY";
@@ -97,6 +99,15 @@ impl Requests {
                 owner.publish(&package).await.expect(201);
             }
         }
+        // What administrators remove by a number between 1 and NUMBERS is one of these, never an honest client's.
+        let ratings = format!(
+            "with raters as (
+                 insert into users (username, email, password_hash)
+                 select 'rater' || n, 'rater' || n || '@example.org', '' from generate_series(1, {NUMBERS}) n returning id
+             )
+             insert into plugin_ratings (plugin_id, user_id, rating) select 'victim0', id, 3 from raters"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(ratings)).execute(db).await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..20 {
             let login = json!({"username": "victim", "password": "correct horse"});
@@ -161,7 +172,7 @@ impl Requests {
     fn target(&self, route: &Route, n: usize) -> String {
         let number = match route.path.as_str() {
             path if path.contains("/admin/users") => self.victim,
-            _ => rand::random_range(1..300),
+            _ => rand::random_range(1..NUMBERS),
         };
         let is_numbered =
             ["/admin/users", "/admin/ratings", "/auth/tokens"].iter().any(|part| route.path.contains(part));
@@ -203,10 +214,10 @@ impl Requests {
         let name = if route.path == "/login" { "victim".to_owned() } else { format!("visitor{n}") };
         let (what, id) = match route.path.as_str() {
             "/account" => (["profile", "password", "none"][n % 3], String::new()),
-            "/account/tokens" => (["make", "revoke"][n % 2], rand::random_range(1..300).to_string()),
+            "/account/tokens" => (["make", "revoke"][n % 2], rand::random_range(1..NUMBERS).to_string()),
             "/admin/users" => ("", self.victim.to_string()),
             "/admin/plugins" => ("", plugin(true)),
-            _ => (["yank", "unyank", "status", "add_owner", "remove_owner"][n % 5], (n % 300).to_string()),
+            _ => (["yank", "unyank", "status", "add_owner", "remove_owner"][n % 5], (n as i64 % NUMBERS).to_string()),
         };
         let status = if route.path == "/admin/plugins" { ["deleted", "banned", "active"][n % 3] } else { "active" };
         format!(

@@ -163,12 +163,12 @@ async fn a_periodic_job_runs_once_for_all(db: PgPool) {
         sqlx::query_as("select name, ran_at from job_runs").fetch_all(&stack.db).await.unwrap();
     assert_eq!(ran.iter().filter(|(name, _)| name == "tidy").count(), 1);
     let state = crate::app::TestApp::new(stack.db.clone()).await.state.clone();
-    assert!(!marketplace::jobs::tidy_once(&state, Duration::from_secs(3600)).await.unwrap(), "the turn is taken");
-    let rounds = (0..8).map(|_| marketplace::jobs::tidy_once(&state, Duration::ZERO));
+    assert!(!marketplace::app::tidy_once(&state, Duration::from_secs(3600)).await.unwrap(), "the turn is taken");
+    let rounds = (0..8).map(|_| marketplace::app::tidy_once(&state, Duration::ZERO));
     let done = join_all(rounds).await.into_iter().filter(|round| *round.as_ref().unwrap()).count();
     assert!((1..=8).contains(&done));
     sqlx::query("update job_runs set ran_at = now() - interval '2 hours'").execute(&stack.db).await.unwrap();
-    let rounds = (0..8).map(|_| marketplace::jobs::tidy_once(&state, Duration::from_secs(3600)));
+    let rounds = (0..8).map(|_| marketplace::app::tidy_once(&state, Duration::from_secs(3600)));
     let done = join_all(rounds).await.into_iter().filter(|round| *round.as_ref().unwrap()).count();
     assert_eq!(done, 1, "of eight at once, one runs");
 }

@@ -27,15 +27,27 @@ use tower::{Layer, Service};
 
 use super::{DrawsOn, Policy, Time};
 use crate::{
+    config,
+    data::monitor::DatabaseMonitor,
     error::{Error, Result, codes},
     http::{body::MinRateBody, middleware::RouteSlot},
     limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
-    state::{App, AppState},
-    token::{Signer, Use},
 };
 
 /// The longest address answered, in bytes.
 const MAX_URI: usize = 16 * 1024;
+
+/// What policies are applied with.
+pub struct Enforcer {
+    /// The budgets.
+    pub limits: Arc<Limits>,
+    /// Tells when requests should not wait any longer.
+    pub database: Arc<DatabaseMonitor>,
+    /// Times, and the proxies that are believed.
+    pub server: config::Server,
+    /// The user whom a session token with our signature names.
+    pub claimed_user: Box<dyn Fn(&str) -> Option<i64> + Send + Sync>,
+}
 
 /// Puts a policy around a route.
 #[derive(Clone)]
@@ -43,21 +55,21 @@ pub(super) struct PolicyLayer(Arc<Enforcement>);
 
 struct Enforcement {
     policy: Policy,
-    app: AppState,
+    enforcer: Arc<Enforcer>,
     longest: Duration,
     stall: Duration,
 }
 
 impl PolicyLayer {
-    pub fn new(policy: Policy, app: &AppState) -> Self {
-        let server = &app.config.server;
+    pub fn new(policy: Policy, enforcer: &Arc<Enforcer>) -> Self {
+        let server = &enforcer.server;
         let longest = match policy.time {
             Time::Request => server.request_timeout_seconds,
             Time::Upload => server.upload_timeout_seconds,
         };
         Self(Arc::new(Enforcement {
             policy,
-            app: app.clone(),
+            enforcer: enforcer.clone(),
             longest: Duration::from_secs(longest),
             stall: Duration::from_secs(server.stall_timeout_seconds),
         }))
@@ -101,7 +113,7 @@ where
         match enforcement.limit_body(request) {
             Ok((request, is_awaited)) => {
                 let answer = timeout(enforcement.longest, self.inner.call(request));
-                Answer::Running { answer, is_awaited, lost: None, app: enforcement.app.clone(), drawn }
+                Answer::Running { answer, is_awaited, lost: None, enforcer: enforcement.enforcer.clone(), drawn }
             }
             Err(error) => Answer::Refused { response: Some(error.into_response()), drawn: Some(drawn) },
         }
@@ -124,19 +136,19 @@ impl Enforcement {
             DrawsOn::ReadOrSearch(_) => &limits::READ,
             DrawsOn::Refusals(budget) => {
                 let address = self.client(request).subject();
-                let status = self.app.limits.check(budget, &address)?;
-                return Ok(Drawn::WhenRefused { budget, address, status, app: self.app.clone() });
+                let status = self.enforcer.limits.check(budget, &address)?;
+                return Ok(Drawn::WhenRefused { budget, address, status, enforcer: self.enforcer.clone() });
             }
             DrawsOn::Nothing => return Ok(Drawn::Now(None)),
         };
-        let limits = &self.app.limits;
+        let limits = &self.enforcer.limits;
         if !limits.are_enabled() {
             return Ok(Drawn::Now(None));
         }
         let address = self.client(request).subject();
         let credentials = match budget.per {
             Per::Address => Credentials::None,
-            Per::UserOrAddress | Per::User => Credentials::of(request.headers(), &self.app.signer),
+            Per::UserOrAddress | Per::User => self.credentials(request.headers()),
         };
         match credentials {
             Credentials::Session(user) => limits.try_consume(budget, &Subject::User(user)).map(Drawn::Now),
@@ -145,16 +157,23 @@ impl Enforcement {
                 limits.check(budget, &address)?;
                 let pending = PendingBudget { budget, address, drawn: Arc::default() };
                 request.extensions_mut().insert(pending.clone());
-                Ok(Drawn::Later(Unsettled { pending, app: self.app.clone() }))
+                Ok(Drawn::Later(Unsettled { pending, enforcer: self.enforcer.clone() }))
             }
             Credentials::Unproven | Credentials::None => limits.try_consume(budget, &address).map(Drawn::Now),
         }
     }
 
+    fn credentials(&self, headers: &HeaderMap) -> Credentials {
+        let Some(value) = headers.get(AUTHORIZATION) else { return Credentials::None };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+        let user = token.and_then(|token| (self.enforcer.claimed_user)(token));
+        user.map_or(Credentials::Unproven, Credentials::Session)
+    }
+
     fn client(&self, request: &Request) -> Client {
         request.extensions().get::<Client>().copied().unwrap_or_else(|| {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-            Client::of(peer, request.headers(), &self.app.config.server.trusted_proxies)
+            Client::of(peer, request.headers(), &self.enforcer.server.trusted_proxies)
         })
     }
 
@@ -186,15 +205,6 @@ enum Credentials {
     /// Something that may be an API token, or nothing.
     Unproven,
     None,
-}
-
-impl Credentials {
-    fn of(headers: &HeaderMap, signer: &Signer) -> Self {
-        let Some(value) = headers.get(AUTHORIZATION) else { return Self::None };
-        let token = value.to_str().ok().and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
-        let claims = token.and_then(|token| signer.verify(token, Use::Access));
-        claims.and_then(|claims| claims.sub.parse().ok()).map_or(Self::Unproven, Self::Session)
-    }
 }
 
 /// The budget of a request whose user the headers do not prove: an extension of the request, for whoever finds out.
@@ -237,7 +247,7 @@ impl PendingBudget {
 enum Drawn {
     Now(Option<BudgetStatus>),
     Later(Unsettled),
-    WhenRefused { budget: &'static Budget, address: Subject, status: Option<BudgetStatus>, app: AppState },
+    WhenRefused { budget: &'static Budget, address: Subject, status: Option<BudgetStatus>, enforcer: Arc<Enforcer> },
 }
 
 impl Drawn {
@@ -247,10 +257,10 @@ impl Drawn {
             Self::Now(status) => *status,
             Self::Later(unsettled) => unsettled.settle(),
             // What was not tried because of another budget does not count.
-            Self::WhenRefused { budget, address, app, .. }
+            Self::WhenRefused { budget, address, enforcer, .. }
                 if answer.is_client_error() && answer != StatusCode::TOO_MANY_REQUESTS =>
             {
-                app.limits.consume(budget, address)
+                enforcer.limits.consume(budget, address)
             }
             Self::WhenRefused { status, .. } => *status,
         }
@@ -260,12 +270,12 @@ impl Drawn {
 /// A pending budget that is drawn at the latest when the request ends, also when its client leaves.
 struct Unsettled {
     pending: PendingBudget,
-    app: Arc<App>,
+    enforcer: Arc<Enforcer>,
 }
 
 impl Unsettled {
     fn settle(&self) -> Option<BudgetStatus> {
-        self.pending.penalize_address(&self.app.limits);
+        self.pending.penalize_address(&self.enforcer.limits);
         self.pending.drawn.get().copied().flatten()
     }
 }
@@ -284,7 +294,7 @@ pin_project! {
     #[project = AnswerProjection]
     pub(super) enum Answer<F> {
         Refused { response: Option<Response>, drawn: Option<Drawn> },
-        Running { #[pin] answer: Timeout<F>, is_awaited: Option<Arc<AtomicBool>>, lost: Option<Lost>, app: AppState, drawn: Drawn },
+        Running { #[pin] answer: Timeout<F>, is_awaited: Option<Arc<AtomicBool>>, lost: Option<Lost>, enforcer: Arc<Enforcer>, drawn: Drawn },
     }
 }
 
@@ -294,12 +304,13 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (mut response, drawn) = match self.project() {
             AnswerProjection::Refused { response, drawn } => (response.take().unwrap_or_default(), drawn.as_ref()),
-            AnswerProjection::Running { answer, is_awaited, lost, app, drawn } => {
+            AnswerProjection::Running { answer, is_awaited, lost, enforcer, drawn } => {
                 let response = match answer.poll(cx) {
                     Poll::Ready(Ok(Ok(response))) => response,
                     Poll::Ready(Err(_)) => timed_out(is_awaited.as_deref()),
                     Poll::Pending => {
-                        let lost = lost.get_or_insert_with(|| Box::pin(database_lost(app.clone(), is_awaited.clone())));
+                        let lost =
+                            lost.get_or_insert_with(|| Box::pin(database_lost(enforcer.clone(), is_awaited.clone())));
                         ready!(lost.as_mut().poll(cx));
                         unavailable("the database does not answer")
                     }
@@ -318,10 +329,10 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
 
 /// Completes when the database is down for too long for a request to wait. It is the client who is slow while its body is
 /// waited for.
-async fn database_lost(app: AppState, is_awaited: Option<Arc<AtomicBool>>) {
-    app.health.database.lost().await;
+async fn database_lost(enforcer: Arc<Enforcer>, is_awaited: Option<Arc<AtomicBool>>) {
+    enforcer.database.lost().await;
     while is_set(is_awaited.as_deref()) {
-        app.health.database.lost().await;
+        enforcer.database.lost().await;
     }
 }
 

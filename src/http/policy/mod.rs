@@ -7,7 +7,7 @@
 mod enforce;
 mod routes;
 
-pub use enforce::PendingBudget;
+pub use enforce::{Enforcer, PendingBudget};
 pub use routes::Routes;
 
 use axum::http::Uri;

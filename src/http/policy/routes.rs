@@ -1,5 +1,7 @@
 //! Where parts declare their routes, each with its policy.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     handler::Handler,
@@ -8,37 +10,39 @@ use axum::{
 use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{Policy, enforce::PolicyLayer};
-use crate::{http::middleware::BASES, state::AppState};
+use super::{
+    Policy,
+    enforce::{Enforcer, PolicyLayer},
+};
+use crate::http::middleware::BASES;
 
-/// Routes, each with the policy that holds for it.
-#[derive(Default)]
-pub struct Routes {
-    routes: Vec<Route>,
+/// Routes, each with the policy that holds for it. `S` is what their handlers still lack.
+pub struct Routes<S = ()> {
+    routes: Vec<Route<S>>,
     /// Routers made by libraries.
-    routers: Vec<(Policy, Router<AppState>)>,
-    document: OpenApiRouter<AppState>,
+    routers: Vec<(Policy, Router)>,
+    document: OpenApiRouter<S>,
 }
 
-struct Route {
+struct Route<S> {
     path: String,
     /// Below each base of the API, or at the root.
     is_api: bool,
     policy: Policy,
-    handler: MethodRouter<AppState>,
+    handler: MethodRouter<S>,
 }
 
-impl Routes {
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes.
     pub fn new() -> Self {
-        Self::default()
+        Self { routes: Vec::new(), routers: Vec::new(), document: OpenApiRouter::new() }
     }
 
     /// Adds one operation of the API: what `routes!` makes of one handler.
     ///
     /// # Panics
     /// When it is more than one: each has a policy of its own.
-    pub fn api(mut self, policy: Policy, (schemas, paths, handler): UtoipaMethodRouter<AppState>) -> Self {
+    pub fn api(mut self, policy: Policy, (schemas, paths, handler): UtoipaMethodRouter<S>) -> Self {
         let path = paths.paths.keys().next().cloned().unwrap_or_default();
         let operations: usize = paths.paths.values().map(count_operations).sum();
         assert_eq!(operations, 1, "{path}: one operation, one policy");
@@ -49,22 +53,22 @@ impl Routes {
     }
 
     /// Adds a page or another address at the root that is read.
-    pub fn get<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, AppState>) -> Self {
+    pub fn get<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, S>) -> Self {
         self.page(path, policy, routing::get(handler))
     }
 
     /// Adds an address at the root that forms are sent to.
-    pub fn post<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, AppState>) -> Self {
+    pub fn post<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, S>) -> Self {
         self.page(path, policy, routing::post(handler))
     }
 
-    fn page(mut self, path: &str, policy: Policy, handler: MethodRouter<AppState>) -> Self {
+    fn page(mut self, path: &str, policy: Policy, handler: MethodRouter<S>) -> Self {
         self.routes.push(Route { path: path.to_owned(), is_api: false, policy, handler });
         self
     }
 
     /// Adds a router that a library made.
-    pub fn library(mut self, policy: Policy, router: impl Into<Router<AppState>>) -> Self {
+    pub fn library(mut self, policy: Policy, router: impl Into<Router>) -> Self {
         self.routers.push((policy, router.into()));
         self
     }
@@ -77,6 +81,23 @@ impl Routes {
         self
     }
 
+    /// Gives the handlers their state.
+    pub fn with_state(self, state: S) -> Routes {
+        let with_state = |Route { path, is_api, policy, handler }: Route<S>| Route {
+            path,
+            is_api,
+            policy,
+            handler: handler.with_state(state.clone()),
+        };
+        Routes {
+            routes: self.routes.into_iter().map(with_state).collect(),
+            routers: self.routers,
+            document: self.document.with_state(state.clone()),
+        }
+    }
+}
+
+impl Routes {
     /// The OpenAPI document of all operations so far.
     pub fn document(&self) -> OpenApi {
         self.document.get_openapi().clone()
@@ -85,13 +106,13 @@ impl Routes {
     /// Builds the router. Requests for anything else draw on the policies of `not_found` and `method_not_allowed`.
     pub fn into_router<T: 'static, U: 'static>(
         self,
-        app: &AppState,
-        not_found: (Policy, impl Handler<T, AppState>),
-        method_not_allowed: (Policy, impl Handler<U, AppState>),
+        enforcer: &Arc<Enforcer>,
+        not_found: (Policy, impl Handler<T, ()>),
+        method_not_allowed: (Policy, impl Handler<U, ()>),
     ) -> Router {
         let mut router = Router::new();
         for Route { path, is_api, policy, handler } in self.routes {
-            let handler = handler.route_layer(PolicyLayer::new(policy, app));
+            let handler = handler.route_layer(PolicyLayer::new(policy, enforcer));
             if is_api {
                 // Not nested: that would put another layer around each route.
                 for base in BASES {
@@ -102,12 +123,12 @@ impl Routes {
             }
         }
         for (policy, library) in self.routers {
-            router = router.merge(library.layer(PolicyLayer::new(policy, app)));
+            router = router.merge(library.layer(PolicyLayer::new(policy, enforcer)));
         }
         let (policy, handler) = not_found;
-        router = router.fallback(handler.layer(PolicyLayer::new(policy, app)));
+        router = router.fallback(handler.layer(PolicyLayer::new(policy, enforcer)));
         let (policy, handler) = method_not_allowed;
-        router.method_not_allowed_fallback(handler.layer(PolicyLayer::new(policy, app))).with_state(app.clone())
+        router.method_not_allowed_fallback(handler.layer(PolicyLayer::new(policy, enforcer)))
     }
 }
 

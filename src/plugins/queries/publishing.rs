@@ -4,8 +4,10 @@ use package::Manifest;
 use semver::Version;
 use sqlx::{PgConnection, query, query_as, query_scalar, types::Json};
 
-use crate::catalogue::Status;
-use crate::error::{Error, Result, codes};
+use crate::{
+    catalogue::Status,
+    error::{Error, Result, codes},
+};
 
 /// A plugin's row, locked until the transaction ends.
 pub struct Locked {

@@ -1,12 +1,13 @@
 //! What is shown of plugins.
 
-use futures_util::{StreamExt, TryStreamExt};
 use sqlx::{PgExecutor, PgPool, query, query_as, query_scalar};
 use time::{Date, OffsetDateTime};
 
 use super::super::model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
-use crate::catalogue::{Status, clamp};
-use crate::error::Result;
+use crate::{
+    catalogue::{Status, clamp},
+    error::Result,
+};
 
 /// A plugin that is not banned, without its parts.
 pub async fn detail(db: impl PgExecutor<'_>, id: &str) -> Result<Option<PluginDetail>> {

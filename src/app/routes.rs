@@ -1,6 +1,6 @@
 //! Every address, and what all of them pass through. Read from top to bottom.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -20,47 +20,60 @@ use tower_http::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::App;
 use crate::{
     accounts, admin, catalogue,
     error::{Error, Result, codes},
     http::{
-        cached_response, health, middleware, openapi,
-        policy::{Policy, Routes},
+        cached_response, health,
+        middleware::{self, RequestContext},
+        openapi,
+        policy::{Enforcer, Policy, Routes},
     },
     observe::process,
-    plugins, ratings, search,
-    state::AppState,
-    web,
+    plugins, ratings, search, web,
 };
 
 /// How long a browser need not ask again; Chromium keeps an answer for two hours at most.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The routes of all parts.
-fn parts() -> Routes {
+fn parts(app: &App) -> Routes {
     Routes::new()
-        .merge(accounts::router())
-        .merge(catalogue::router())
-        .merge(plugins::router())
-        .merge(search::router())
-        .merge(ratings::router())
-        .merge(admin::router())
-        .merge(health::router())
-        .merge(web::router())
+        .merge(accounts::router(app.accounts.clone()))
+        .merge(catalogue::router(app.catalogue.clone()))
+        .merge(plugins::router(app.plugins.clone()))
+        .merge(search::router(app.search.clone()))
+        .merge(ratings::router(app.ratings.clone()))
+        .merge(admin::router(app.admin.clone()))
+        .merge(health::router(app.health.clone()))
+        .merge(web::router(app.web.clone()))
 }
 
 /// The whole server.
-pub fn app(app: AppState) -> Router {
-    let parts = parts();
+pub fn router(app: &Arc<App>) -> Router {
+    let parts = parts(app);
+    let accounts = app.accounts.clone();
+    let enforcer = Arc::new(Enforcer {
+        limits: app.limits.clone(),
+        database: app.health.database.clone(),
+        server: app.config.server.clone(),
+        claimed_user: Box::new(move |token| accounts.claimed_user(token)),
+    });
+    let context = Arc::new(RequestContext {
+        metrics: app.metrics.clone(),
+        trusted_proxies: app.config.server.trusted_proxies.clone(),
+    });
+    let metrics = Routes::new().get("/metrics", Policy::read(), metrics).with_state(app.clone());
     let document = openapi::complete(parts.document());
     let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
     let documentation = Router::from(documentation).layer(map_response(documentation_policy));
     let router = parts
-        .get("/metrics", Policy::read(), metrics)
+        .merge(metrics)
         .get("/api/openapi.json", Policy::read(), async move || openapi::answer(&document))
         .library(Policy::read(), documentation)
         .into_router(
-            &app,
+            &enforcer,
             (Policy::read(), web::not_found),
             (Policy::read(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
         );
@@ -73,15 +86,14 @@ pub fn app(app: AppState) -> Router {
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
         .layer(CompressionLayer::new().compress_when(compressible))
-        .layer(from_fn_with_state(app.clone(), web::around))
-        .layer(from_fn_with_state(app.clone(), middleware::around))
+        .layer(from_fn_with_state(app.web.clone(), web::around))
+        .layer(from_fn_with_state(context, middleware::around))
         // A page in a browser may read refusals, and asking whether it may draws on no budget.
-        .layer(cors(&app))
+        .layer(cors(&app.config.server.cors_origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
     #[cfg(feature = "otel")]
-    let service =
-        ServiceBuilder::new().layer(axum::middleware::from_fn(crate::observe::traces::around)).service(service);
+    let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::around)).service(service);
     Router::new().fallback_service(service)
 }
 
@@ -95,8 +107,7 @@ async fn documentation_policy(mut response: Response) -> Response {
     response
 }
 
-fn cors(app: &AppState) -> CorsLayer {
-    let origins = &app.config.server.cors_origins;
+fn cors(origins: &[String]) -> CorsLayer {
     let allowed = match origins.iter().any(|origin| origin == "*") {
         true => AllowOrigin::any(),
         false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
@@ -108,17 +119,17 @@ fn cors(app: &AppState) -> CorsLayer {
 }
 
 /// All metrics as Prometheus reads them.
-async fn metrics(State(app): State<AppState>) -> Result<Response> {
+async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
     let pool = &app.db;
     app.metrics.set("database_connections", Some(("state", "idle")), pool.num_idle() as f64);
     app.metrics.set("database_connections", Some(("state", "open")), f64::from(pool.size()));
     app.metrics.set("database_connections_max", None, f64::from(pool.options().get_max_connections()));
     app.metrics.set("journal_bytes", None, app.journal.backlog() as f64);
     app.metrics.set("journal_lag_seconds", None, app.journal.lag().as_secs_f64());
-    app.metrics.set("queue_length", Some(("queue", "passwords")), app.passwords.waiting() as f64);
+    app.metrics.set("queue_length", Some(("queue", "passwords")), app.accounts.waiting_passwords() as f64);
     app.metrics.set("queue_length", Some(("queue", "derived")), app.derived.queue_length() as f64);
     app.metrics.set("queue_length", Some(("queue", "changes")), app.feed.waiting() as f64);
     process::measure();
-    app.metrics.set("catalogue_plugins", None, app.catalogue.active() as f64);
+    app.metrics.set("catalogue_plugins", None, app.catalogue.lists.active() as f64);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response())
 }
