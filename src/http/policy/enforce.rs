@@ -37,6 +37,9 @@ use crate::{
 /// The longest address answered, in bytes.
 const MAX_URI: usize = 16 * 1024;
 
+/// Reads the user from a session token, without asking the database.
+pub type ClaimedUser = Box<dyn Fn(&str) -> Option<i64> + Send + Sync>;
+
 /// What policies are applied with.
 pub struct Enforcer {
     /// The budgets.
@@ -46,7 +49,7 @@ pub struct Enforcer {
     /// Times, and the proxies that are believed.
     pub server: config::Server,
     /// The user whom a session token with our signature names.
-    pub claimed_user: Box<dyn Fn(&str) -> Option<i64> + Send + Sync>,
+    pub claimed_user: ClaimedUser,
 }
 
 /// Puts a policy around a route.
