@@ -144,7 +144,7 @@ pub fn random_hex(bytes: usize) -> String {
 ///
 /// # Errors
 /// When the file cannot be read or written.
-pub fn kept_secret(file: &Path) -> anyhow::Result<String> {
+pub fn load_or_create_secret(file: &Path) -> anyhow::Result<String> {
     if let Ok(secret) = std::fs::read_to_string(file)
         && secret.trim().len() >= 32
     {
@@ -197,8 +197,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("jwt_secret");
-        let secret = kept_secret(&file).expect("made");
-        assert_eq!(kept_secret(&file).expect("kept"), secret);
+        let secret = load_or_create_secret(&file).expect("made");
+        assert_eq!(load_or_create_secret(&file).expect("kept"), secret);
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
     }
 }

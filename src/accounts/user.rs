@@ -129,7 +129,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 /// The user of a browser's session token; none when the session is over.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_session_user(accounts: &Accounts, token: &str) -> Result<Option<SessionUser>> {
     match identify(token, accounts).await {
         Ok(user) => Ok(match user.credential {

@@ -13,7 +13,7 @@ use journal::Journal;
 use sqlx::PgPool;
 
 use crate::{
-    accounts::{Accounts, kept_secret},
+    accounts::{Accounts, load_or_create_secret},
     admin::Admin,
     catalogue::Catalogue,
     config::Config,
@@ -65,7 +65,7 @@ impl App {
         let data_dir = config.data_dir()?;
         let secret = match config.auth.jwt_secret.get() {
             Some(secret) => secret.to_owned(),
-            None => kept_secret(&data_dir.join("jwt_secret"))?,
+            None => load_or_create_secret(&data_dir.join("jwt_secret"))?,
         };
         let (feed, worker) = changes::feed();
         let metrics = Metrics::install()?;

@@ -86,14 +86,15 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
         .layer(CompressionLayer::new().compress_when(compressible))
-        .layer(from_fn_with_state(app.web.clone(), web::around))
-        .layer(from_fn_with_state(context, middleware::around))
+        .layer(from_fn_with_state(app.web.clone(), web::html_errors))
+        .layer(from_fn_with_state(context, middleware::request_context))
         // A page in a browser may read refusals, and asking whether it may draws on no budget.
         .layer(cors(&app.config.server.cors_origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
     #[cfg(feature = "otel")]
-    let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::around)).service(service);
+    let service =
+        ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::trace_request)).service(service);
     Router::new().fallback_service(service)
 }
 

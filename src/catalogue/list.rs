@@ -40,7 +40,7 @@ impl Items {
 /// Fills a page: the plugins `listed`, in this order, of `total` in all.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn fill_page(catalogue: &Catalogue, listed: &[Listed], total: u64, page: Page) -> Result<PluginList> {
     let known = |listed: &Listed| {
         let (revision, item) = catalogue.items.0.get(&listed.id)?;

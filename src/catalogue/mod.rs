@@ -288,7 +288,7 @@ impl Ranking<'_> {
 /// Brings the catalogue up to date with the database.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn refresh(catalogue: &Catalogue, change: &Change) -> anyhow::Result<TextChange> {
     match change {
         Change::Everything => catalogue.lists.replace(queries::entries(&catalogue.db, None)).await,

@@ -68,7 +68,7 @@ pub struct Text {
 /// The texts of some listed plugins.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn texts(db: &PgPool, ids: &[String]) -> anyhow::Result<Vec<Text>> {
     Ok(query_as!(
         Text,
@@ -88,7 +88,7 @@ pub async fn texts(db: &PgPool, ids: &[String]) -> anyhow::Result<Vec<Text>> {
 /// The texts of listed plugins that changed after a revision.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn texts_since(db: &PgPool, revision: i64) -> anyhow::Result<Vec<Text>> {
     let ids = query_scalar!("select id from plugins where text_revision > $1", revision).fetch_all(db).await?;
     texts(db, &ids).await
@@ -110,7 +110,7 @@ pub fn all_texts(db: &PgPool) -> impl Stream<Item = anyhow::Result<Text>> {
 /// The highest text revision of any plugin; 0 without plugins.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn newest_text(db: &PgPool) -> anyhow::Result<i64> {
     Ok(query_scalar!(r#"select coalesce(max(text_revision), 0) as "newest!" from plugins"#).fetch_one(db).await?)
 }

@@ -75,7 +75,7 @@ pub fn feed() -> (Feed, Worker) {
 
 impl Feed {
     /// Brings this instance up to date with changes just committed, before their writer is answered.
-    pub async fn settle(&self, ids: Vec<String>) {
+    pub async fn wait_until_applied(&self, ids: Vec<String>) {
         let (done, settled) = oneshot::channel();
         let latest = ids.into_iter().map(|id| (id, LATEST)).collect();
         let entry = Entry { change: Change::Plugins(latest), done: Some(done) };
@@ -93,7 +93,7 @@ impl Feed {
     /// Listens to all instances until the connection breaks.
     ///
     /// # Errors
-    /// When the database is away; call again then.
+    /// If the database is unavailable; call again then.
     pub async fn listen(&self, db: &PgPool) -> anyhow::Result<()> {
         // One connection of the pool is held for good.
         let mut listener = PgListener::connect_with(db).await.context("cannot listen to changes")?;

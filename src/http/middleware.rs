@@ -26,7 +26,7 @@ use crate::{
 
 /// The bases of the API; the second is the document's.
 pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
-/// Reads slower than this are told of.
+/// Reads slower than this are logged.
 const SLOW: Duration = Duration::from_secs(1);
 /// The header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +43,7 @@ pub struct RequestContext {
 }
 
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
-pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Request, next: Next) -> Response {
+pub async fn request_context(State(context): State<Arc<RequestContext>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _in_flight = context.metrics.begin();
     let id = request_id(&request);
@@ -72,7 +72,7 @@ pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Req
     response
 }
 
-/// One line a request: what changes something or fails is told, plain reads only to who asks for
+/// One line a request: what changes something or fails is logged, plain reads only at
 /// `debug`, because they come by the ten thousand.
 fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client, request_id: &str) {
     let ms = took.as_secs_f64() * 1000.0;

@@ -15,7 +15,7 @@ pub enum Range {
         end: u64,
     },
     /// The range begins behind the last byte: 416.
-    Beyond,
+    Unsatisfiable,
 }
 
 /// Whether `If-None-Match` names this entity tag: 304.
@@ -29,7 +29,7 @@ pub fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
 
 /// What `Range` asks for. Several ranges, other units and an outdated `If-Range` get everything, as
 /// the RFC allows.
-pub fn of(headers: &HeaderMap, etag: &str, size: u64) -> Range {
+pub fn parse_range(headers: &HeaderMap, etag: &str, size: u64) -> Range {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|tag| tag.trim() != etag) {
         return Range::Whole;
@@ -40,7 +40,7 @@ pub fn of(headers: &HeaderMap, etag: &str, size: u64) -> Range {
 /// Whether a transfer by these headers includes the first byte.
 pub fn starts_at_zero(headers: &HeaderMap, size: u64) -> bool {
     let value = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    !matches!(value.and_then(|v| parse(v, size)), Some(Range::Part { start: 1.., .. } | Range::Beyond))
+    !matches!(value.and_then(|v| parse(v, size)), Some(Range::Part { start: 1.., .. } | Range::Unsatisfiable))
 }
 
 fn parse(value: &str, size: u64) -> Option<Range> {
@@ -54,7 +54,7 @@ fn parse(value: &str, size: u64) -> Option<Range> {
     if first.is_empty() {
         let suffix = number(last)?;
         if suffix == 0 || size == 0 {
-            return Some(Range::Beyond);
+            return Some(Range::Unsatisfiable);
         }
         return Some(Range::Part { start: size.saturating_sub(suffix), end: size - 1 });
     }
@@ -64,7 +64,7 @@ fn parse(value: &str, size: u64) -> Option<Range> {
         return None;
     }
     if start >= size {
-        return Some(Range::Beyond);
+        return Some(Range::Unsatisfiable);
     }
     Some(Range::Part { start, end: end.min(size - 1) })
 }
@@ -101,8 +101,8 @@ mod tests {
         assert_eq!(parse("bytes=-3", 10), part(7, 9));
         assert_eq!(parse("bytes=-30", 10), part(0, 9));
         assert_eq!(parse("bytes=2-99999999999999999999999", 10), part(2, 9));
-        assert_eq!(parse("bytes=10-", 10), Some(Range::Beyond));
-        assert_eq!(parse("bytes=-0", 10), Some(Range::Beyond));
+        assert_eq!(parse("bytes=10-", 10), Some(Range::Unsatisfiable));
+        assert_eq!(parse("bytes=-0", 10), Some(Range::Unsatisfiable));
         for ignored in ["bytes=4-2", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes=", "bytes=-"] {
             assert_eq!(parse(ignored, 10), None, "{ignored}");
         }

@@ -22,13 +22,13 @@ pub(super) fn note_download(plugins: &Plugins, id: &str, file: &VersionFile) {
 /// Brings everything noted so far to the database.
 ///
 /// # Errors
-/// When the database is away; nothing is lost, the next round tries again.
+/// If the database is unavailable; nothing is lost, the next round tries again.
 pub async fn flush_once(plugins: &Plugins) -> Result<()> {
     let _turn = plugins.journal.turn().await;
     while let Some(segment) = plugins.journal.next()? {
         let ids = apply(plugins, &segment).await?;
         plugins.journal.applied(&segment);
-        plugins.feed.settle(ids).await;
+        plugins.feed.wait_until_applied(ids).await;
     }
     Ok(())
 }

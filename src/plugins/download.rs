@@ -50,7 +50,7 @@ pub async fn download(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&plugins, &id, which.version.as_deref(), &method, &headers).await
+    download_package(&plugins, &id, which.version.as_deref(), &method, &headers).await
 }
 
 /// Downloads the package of one version.
@@ -68,7 +68,7 @@ pub async fn download_version(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&plugins, &id, Some(&version), &method, &headers).await
+    download_package(&plugins, &id, Some(&version), &method, &headers).await
 }
 
 /// Who receives a package.
@@ -92,10 +92,10 @@ pub async fn origin(
         return Err(Error::new(&codes::NOT_FOUND));
     }
     let file = find_file(&plugins, &id, Some(&version)).await?;
-    deliver(&plugins, &id, &file, &method, &headers, Receiver::Cdn).await
+    serve_package(&plugins, &id, &file, &method, &headers, Receiver::Cdn).await
 }
 
-async fn hand_out(
+async fn download_package(
     plugins: &Plugins,
     id: &PluginId,
     version: Option<&str>,
@@ -111,10 +111,10 @@ async fn hand_out(
         }
         return redirect(&target);
     }
-    deliver(plugins, id, &file, method, headers, Receiver::Client).await
+    serve_package(plugins, id, &file, method, headers, Receiver::Client).await
 }
 
-async fn deliver(
+async fn serve_package(
     plugins: &Plugins,
     id: &PluginId,
     file: &Download,
@@ -139,8 +139,8 @@ async fn deliver(
     known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
     known.insert(header::CONTENT_DISPOSITION, file.disposition.clone());
     known.insert(header::HeaderName::from_static("repr-digest"), file.digest.clone());
-    let part = range::of(headers, etag, size);
-    if part == Range::Beyond {
+    let part = range::parse_range(headers, etag, size);
+    if part == Range::Unsatisfiable {
         let all = header_value(&format!("bytes */{size}"))?;
         return Err(Error::new(&codes::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, all));
     }
@@ -169,7 +169,7 @@ async fn deliver(
         return Ok(respond(StatusCode::OK, known, Body::empty()));
     }
     let (status, start, length) = match part {
-        Range::Whole | Range::Beyond => (StatusCode::OK, 0, size),
+        Range::Whole | Range::Unsatisfiable => (StatusCode::OK, 0, size),
         Range::Part { start, end } => {
             known.insert(header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?);
             (StatusCode::PARTIAL_CONTENT, start, end - start + 1)
@@ -223,7 +223,7 @@ impl Default for Files {
     }
 }
 
-/// The file of a version, from memory once it is known: downloads go on while the database is away.
+/// The file of a version, from memory once it is known: downloads go on while the database is unavailable.
 async fn find_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
     // A plugin that is not listed may be banned: only the database knows.
     let revision = plugins.catalogue.lists.revisions(id.as_str()).map(|(_, text)| text);

@@ -26,7 +26,7 @@ pub use manage::{
 };
 pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
 use package::MAX_COMPRESSED;
-pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
+pub use publish::{Outcome, dry_run, inspect, publish, receive_file};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Totals, apply_rating, dependents, forget_old_segments, list_for_admin, lock,
     owned_by, totals,

@@ -215,7 +215,7 @@ pub async fn search(
 /// Lists or searches.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
     let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });

@@ -1,7 +1,7 @@
 //! Finding plugins: lists, searches and suggestions, over an index in this process.
 //!
 //! PostgreSQL stays the only truth: the index follows the change feed, catches up after a restart,
-//! and is made anew when it does not fit the database.
+//! and is rebuilt when it does not fit the database.
 
 mod follow;
 mod list;

@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use super::{
     Web,
     form::{Form, done},
-    visitor::Boss,
+    visitor::AdminPage,
 };
 use crate::{
     admin::{self, PluginChange, UserChange},
@@ -16,7 +16,11 @@ use crate::{
 };
 
 /// Changes a user's role or state.
-pub(super) async fn change_user(State(web): State<Arc<Web>>, Boss { admin, .. }: Boss, form: Form) -> Result<Response> {
+pub(super) async fn change_user(
+    State(web): State<Arc<Web>>,
+    AdminPage { admin, .. }: AdminPage,
+    form: Form,
+) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::USER_NOT_FOUND))?;
     admin::change_user(&web.admin, &admin, id, form.read::<UserChange>()?).await?;
     Ok(done("/admin/users", "saved"))
@@ -25,7 +29,7 @@ pub(super) async fn change_user(State(web): State<Arc<Web>>, Boss { admin, .. }:
 /// Changes a plugin's state, or deletes it.
 pub(super) async fn change_plugin(
     State(web): State<Arc<Web>>,
-    Boss { admin, .. }: Boss,
+    AdminPage { admin, .. }: AdminPage,
     form: Form,
 ) -> Result<Response> {
     let id = form.get("id");
@@ -42,7 +46,7 @@ pub(super) async fn change_plugin(
 /// Removes a rating with its review.
 pub(super) async fn remove_review(
     State(web): State<Arc<Web>>,
-    Boss { admin, .. }: Boss,
+    AdminPage { admin, .. }: AdminPage,
     form: Form,
 ) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::NO_OWN_RATING))?;

@@ -10,7 +10,7 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Web, look::Look, visitor::Visitor};
+use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
     catalogue::{Filter, Order, PluginItem, Sort, StatusFilter},
     error::Result,
@@ -127,7 +127,7 @@ pub(super) fn steps(pagination: &Pagination) -> Vec<u32> {
 #[derive(Template)]
 #[template(path = "browse.html")]
 struct Browse {
-    page: Look,
+    page: PageContext,
     asked: Asked,
     words: String,
     sort: &'static str,
@@ -148,7 +148,7 @@ pub(super) async fn browse(
     visitor.show_shared(&web, &headers, &PARAMETERS, |visitor| make(&web, visitor.look, asked)).await
 }
 
-async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
+async fn make(web: &Web, page: PageContext, asked: Asked) -> Result<Browse> {
     let wanted = asked.wanted();
     let found = search::find(&web.search, &wanted).await?;
     let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
@@ -178,7 +178,7 @@ async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
 #[derive(Template)]
 #[template(path = "tags.html")]
 struct Tags {
-    page: Look,
+    page: PageContext,
     tags: Vec<(String, usize)>,
 }
 

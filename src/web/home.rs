@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use time::{Duration, OffsetDateTime};
 
-use super::{Web, look::Look, visitor::Visitor};
+use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
     catalogue,
     catalogue::{Filter, Listed, PluginItem, Sort},
@@ -26,7 +26,7 @@ const TAGS: usize = 24;
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
-    page: Look,
+    page: PageContext,
     totals: Totals,
     trending: Vec<Arc<PluginItem>>,
     newest: Vec<Arc<PluginItem>>,
@@ -40,7 +40,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, headers:
     visitor.show_shared(&web, &headers, &[], |visitor| make(&web, visitor.look)).await
 }
 
-async fn make(web: &Web, page: Look) -> Result<Home> {
+async fn make(web: &Web, page: PageContext) -> Result<Home> {
     let since = OffsetDateTime::now_utc().date() - Duration::days(TREND - 1);
     let (totals, popular) =
         tokio::try_join!(plugins::totals(&web.db), catalogue::trending(&web.db, since, EACH.into()))?;

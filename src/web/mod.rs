@@ -20,10 +20,10 @@ mod guide;
 mod highlight;
 mod home;
 mod icons;
-mod look;
 mod manage;
 mod markdown;
 mod marks;
+mod page_context;
 mod plugin;
 mod preview;
 mod publish;
@@ -35,7 +35,7 @@ mod site;
 mod tokens;
 mod visitor;
 
-pub use error_page::{around, not_found};
+pub use error_page::{html_errors, not_found};
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use super::{
     Web,
     charts::{self, Bar, DayChart},
     contents::MAX_LISTED,
-    look::Look,
+    page_context::PageContext,
     rendered::{self, PackageTexts},
     visitor::Visitor,
 };
@@ -51,7 +51,7 @@ pub(super) struct Header {
 #[derive(Template)]
 #[template(path = "plugin.html")]
 struct Overview {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     texts: Option<Arc<PackageTexts>>,
@@ -111,7 +111,7 @@ impl Overview {
 #[derive(Template)]
 #[template(path = "versions.html")]
 struct Versions {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     /// How many of the versions are shown with their changelog.

@@ -6,14 +6,14 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
-use super::{Web, look::Look};
+use super::{Web, page_context::PageContext};
 use crate::{catalogue, error::Result};
 
 /// The most addresses one sitemap may hold.
 const MOST: i64 = 50_000;
 
 /// What crawlers should leave alone.
-pub(super) async fn robots(page: Look) -> Response {
+pub(super) async fn robots(page: PageContext) -> Response {
     let body = format!(
         "User-agent: *\nDisallow: /account\nDisallow: /admin\nDisallow: /api/\nDisallow: /v1/\nDisallow: /login\n\
          Disallow: /register\nDisallow: /publish\nDisallow: /plugins?\nDisallow: /plugins/*/compare\n\
@@ -26,12 +26,12 @@ pub(super) async fn robots(page: Look) -> Response {
 #[derive(Template)]
 #[template(path = "sitemap.xml")]
 struct Sitemap {
-    page: Look,
+    page: PageContext,
     plugins: Vec<(String, OffsetDateTime)>,
 }
 
 /// Every plugin's address.
-pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
+pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: PageContext) -> Result<Response> {
     let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? };
     let text = sitemap.render().map_err(anyhow::Error::from)?;
     Ok(sitemap.page.file("application/xml", 3600, text))

@@ -7,8 +7,8 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Web,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     visitor::Member,
 };
 use crate::{
@@ -19,20 +19,20 @@ use crate::{
 #[derive(Template)]
 #[template(path = "tokens.html")]
 struct Tokens {
-    page: Look,
+    page: PageContext,
     tokens: Vec<ApiToken>,
-    form: Filled,
+    form: FormState,
     /// The secret of the token just made: shown in this one answer only.
     made: Option<String>,
 }
 
 /// Shows the tokens.
 pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
-    let form = Filled::with(&[("scopes", "publish"), ("expires_in_days", "90")]);
+    let form = FormState::with(&[("scopes", "publish"), ("expires_in_days", "90")]);
     show(&web, member, form, None).await
 }
 
-async fn show(web: &Web, member: Member, form: Filled, made: Option<String>) -> Result<Response> {
+async fn show(web: &Web, member: Member, form: FormState, made: Option<String>) -> Result<Response> {
     let tokens = accounts::list_api_tokens(&web.db, member.session.user.id).await?;
     let status = form.status();
     let page = Tokens { page: member.look, tokens, form, made };
@@ -51,7 +51,7 @@ pub(super) async fn change(State(web): State<Arc<Web>>, member: Member, form: Fo
         return Ok(done("/account/tokens", "revoked"));
     }
     match make(&web, &member, &form).await {
-        Ok(secret) => show(&web, member, Filled::default(), Some(secret)).await,
+        Ok(secret) => show(&web, member, FormState::default(), Some(secret)).await,
         Err(error) => {
             let refused = form.refused(error)?;
             show(&web, member, refused, None).await
