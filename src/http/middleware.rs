@@ -60,7 +60,9 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
         Err(error) => error.into_response(),
     };
     let mut response = error::envelope(response, lang, &id);
-    finish_headers(&mut response, &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     if method == Method::HEAD {
         // HTTP/2 would send what the envelope put there.
         *response.body_mut() = Body::empty();
@@ -104,16 +106,15 @@ fn request_id(request: &Request) -> String {
     given.filter(is_plain).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
-fn finish_headers(response: &mut Response, id: &str) {
+/// The headers of every response of API and website.
+pub fn safe_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, id);
-    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // Whoever forgot to say how long an answer may be kept gets the safe choice.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 fn name_of(method: &Method) -> &'static str {
