@@ -56,18 +56,18 @@ pub struct App {
 }
 
 impl App {
-    /// Opens foundations and parts on top of a connected database, in a folder that is there. The worker brings
-    /// changes of the database to the parts; [`start_jobs`] runs it.
+    /// Opens foundations and parts on top of a connected database, in a folder that is there. The workers bring
+    /// changes of the database to the parts; [`start_jobs`] runs them.
     ///
     /// # Errors
     /// If a file cannot be opened or the secret not kept.
-    pub fn open(config: Config, db: PgPool) -> anyhow::Result<(Arc<Self>, Worker)> {
+    pub fn open(config: Config, db: PgPool) -> anyhow::Result<(Arc<Self>, Vec<Worker>)> {
         let data_dir = config.data_dir()?;
         let secret = match config.auth.jwt_secret.get() {
             Some(secret) => secret.to_owned(),
             None => load_or_create_secret(&data_dir.join("jwt_secret"))?,
         };
-        let (feed, worker) = changes::feed();
+        let (feed, workers) = changes::feed();
         let metrics = Metrics::install()?;
         let database = Arc::<DatabaseMonitor>::default();
         let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
@@ -141,6 +141,6 @@ impl App {
             admin,
             web,
         };
-        Ok((Arc::new(app), worker))
+        Ok((Arc::new(app), workers))
     }
 }

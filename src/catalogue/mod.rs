@@ -292,7 +292,7 @@ impl Ranking<'_> {
 pub async fn refresh(catalogue: &Catalogue, change: &Change) -> anyhow::Result<TextChange> {
     match change {
         Change::Everything => catalogue.lists.replace(queries::entries(&catalogue.db, None)).await,
-        Change::Plugins(announced) => {
+        Change::Keys(announced) => {
             let is_news = |(id, revision): &&(String, i64)| {
                 catalogue.lists.revisions(id).is_none_or(|(known, _)| known < *revision)
             };

@@ -58,9 +58,9 @@ async fn run(
     cluster: Option<&Arc<Cluster>>,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
-    let (app, worker) = open_app(config, pool.clone())?;
+    let (app, workers) = open_app(config, pool.clone())?;
     app.health.probe(&app.metrics).await;
-    let mut jobs = app::start_jobs(&app, worker);
+    let mut jobs = app::start_jobs(&app, workers);
     if let Some(cluster) = cluster {
         jobs.spawn(watch(cluster.clone()));
     }
@@ -74,7 +74,7 @@ async fn run(
             signals.next().await;
             app.health.drain();
         };
-        server::serve(listener, app::router(&app), &app.config.server, stop).await;
+        server::serve(vec![(listener, app::router(&app))], &app.config.server, stop).await;
     }
     jobs.stop().await;
     if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app.plugins)).await, Ok(Ok(()))) {

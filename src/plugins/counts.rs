@@ -8,7 +8,11 @@ use super::{
     Plugins,
     queries::{self, VersionFile},
 };
-use crate::{data::database, error::Result, observe::failpoint};
+use crate::{
+    data::{changes::Topic, database},
+    error::Result,
+    observe::failpoint,
+};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
@@ -28,7 +32,7 @@ pub async fn flush_once(plugins: &Plugins) -> Result<()> {
     while let Some(segment) = plugins.journal.next()? {
         let ids = apply(plugins, &segment).await?;
         plugins.journal.applied(&segment);
-        plugins.feed.wait_until_applied(ids).await;
+        plugins.feed.wait_until_applied(Topic::Catalogue, ids).await;
     }
     Ok(())
 }

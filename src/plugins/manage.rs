@@ -19,6 +19,7 @@ use super::{
 use crate::{
     accounts::{self, CurrentUser, Scope},
     catalogue::{PluginId, Status},
+    data::changes::Topic,
     data::{
         audit,
         database::{self, Transaction},
@@ -95,7 +96,7 @@ async fn begin(plugins: &Plugins, user: &CurrentUser, id: &PluginId, allowed: Al
 async fn finish(plugins: &Plugins, mut tx: Transaction, id: &str) -> Result<()> {
     queries::set_updated_at(&mut tx, id).await?;
     tx.commit().await?;
-    plugins.feed.wait_until_applied(vec![id.to_owned()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }
 
@@ -353,7 +354,7 @@ pub async fn delete(plugins: &Plugins, admin: &CurrentUser, id: &str, reason: Op
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
     // In a task of its own: a client that leaves now leaves no files without rows behind.
     tokio::spawn(remove(tx, plugins.storage.clone(), paths)).await??;
-    plugins.feed.wait_until_applied(vec![id.to_owned()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }
 

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::Status,
+    data::changes::Topic,
     data::{
         database::{self, Transaction},
         derived::Work,
@@ -193,7 +194,7 @@ async fn store(
     failpoint::reach("before_commit");
     tx.commit().await?;
     failpoint::reach("after_commit");
-    plugins.feed.wait_until_applied(vec![manifest.id.clone()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![manifest.id.clone()]).await;
     plugins.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })

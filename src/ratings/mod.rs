@@ -17,7 +17,7 @@ use crate::{
     accounts::Accounts,
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
-    data::changes::Feed,
+    data::changes::{Feed, Topic},
     data::{
         database::{self, Transaction},
         timestamps,
@@ -220,6 +220,6 @@ async fn begin(ratings: &Ratings, id: &str) -> Result<Transaction> {
 async fn finish(ratings: &Ratings, mut tx: Transaction, id: &str, change: RatingChange) -> Result<()> {
     plugins::apply_rating(&mut tx, id, &change).await?;
     tx.commit().await?;
-    ratings.feed.wait_until_applied(vec![id.to_owned()]).await;
+    ratings.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }

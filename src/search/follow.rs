@@ -109,7 +109,7 @@ pub async fn refresh(search: &Search, change: &Change) -> anyhow::Result<()> {
     let _turn = search.turn.lock().await;
     let indexed = match change {
         Change::Everything => catch_up(search, text).await,
-        Change::Plugins(_) => follow(search, text).await,
+        Change::Keys(_) => follow(search, text).await,
     };
     // An answer made between the two changes, of lists and of the index, must not stay.
     search.catalogue.lists.renew();
