@@ -136,8 +136,9 @@ impl JwtVerifier for Hs256 {
 
 /// So many random bytes from the system's generator, as hex.
 pub fn random_hex(bytes: usize) -> String {
-    let mut rng = rand::rng();
-    (0..bytes).map(|_| format!("{:02x}", rng.random::<u8>())).collect()
+    let mut random = vec![0; bytes];
+    rand::rng().fill(random.as_mut_slice());
+    hex::encode(random)
 }
 
 /// The secret kept in `file`, made at the first call and readable by its owner alone.

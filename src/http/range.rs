@@ -1,6 +1,7 @@
 //! Conditional and ranged requests (RFC 9110, sections 13 and 14) for bytes that never change.
 
 use axum::http::{HeaderMap, header};
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// Which part of the bytes to send.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,22 +72,7 @@ fn parse(value: &str, size: u64) -> Option<Range> {
 
 /// `Repr-Digest` (RFC 9530) of a SHA-256 in hex.
 pub fn repr_digest(hash: &str) -> String {
-    let bytes: Vec<u8> =
-        (0..hash.len() / 2).filter_map(|i| u8::from_str_radix(hash.get(2 * i..2 * i + 2)?, 16).ok()).collect();
-    format!("sha-256=:{}:", base64(&bytes))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().fold(0_u32, |n, byte| (n << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for i in 0..4 {
-            let sextet = (n >> (18 - 6 * i)) as usize & 63;
-            text.push(if i <= chunk.len() { char::from(ALPHABET[sextet]) } else { '=' });
-        }
-    }
-    text
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(hex::decode(hash).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -105,14 +91,6 @@ mod tests {
         assert_eq!(parse("bytes=-0", 10), Some(Range::Unsatisfiable));
         for ignored in ["bytes=4-2", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes=", "bytes=-"] {
             assert_eq!(parse(ignored, 10), None, "{ignored}");
-        }
-    }
-
-    #[test]
-    fn base64_pads() {
-        let known = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (plain, coded) in known {
-            assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
 }

@@ -21,12 +21,13 @@ use axum::{
         header::{CONNECTION, DATE},
     },
 };
+use httpdate::fmt_http_date;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::OffsetDateTime;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
@@ -40,10 +41,6 @@ use crate::{
     config,
     http::connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
 };
-
-/// The form of `Date` (RFC 9110, 5.6.7).
-const IMF_FIXDATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -170,8 +167,7 @@ impl DateHeader {
         if known == second {
             return value;
         }
-        let text = now.format(IMF_FIXDATE).unwrap_or_default();
-        let value = HeaderValue::from_str(&text).unwrap_or(value);
+        let value = HeaderValue::from_str(&fmt_http_date(now.into())).unwrap_or(value);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = (second, value.clone());
         value
     }

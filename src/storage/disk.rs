@@ -94,7 +94,7 @@ impl Disk {
         if read == length {
             // Its name holds the hash of its bytes, so it never changes. What a disk has spoilt does not fit its name,
             // and must not outlive its repair.
-            if is_small && name.contains(&super::hex(Sha256::new_with_prefix(&first))) {
+            if is_small && name.contains(&hex::encode(Sha256::digest(&first))) {
                 self.small.insert(name.into(), first.clone());
             }
             return Ok(Some(Part::Whole(first)));

@@ -297,7 +297,7 @@ impl Storage {
         let (mut hasher, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
         loop {
             match package.read(&mut buffer).await? {
-                0 => return Ok(Some(hex(hasher))),
+                0 => return Ok(Some(hex::encode(hasher.finalize()))),
                 length => hasher.update(&buffer[..length]),
             }
         }
@@ -365,10 +365,6 @@ impl Sink {
 
     fn finish(self) -> Result<Received> {
         let file = self.file.ok_or_else(|| Error::new(&codes::FILE_MISSING))?;
-        Ok(Received { file, size: self.size, hash: hex(self.hasher) })
+        Ok(Received { file, size: self.size, hash: hex::encode(self.hasher.finalize()) })
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
