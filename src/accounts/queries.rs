@@ -66,7 +66,7 @@ pub async fn insert_user(db: impl PgExecutor<'_>, new: &NewUser, hash: &str, rol
 ///
 /// # Errors
 /// When name or address is taken.
-pub async fn create_admin(db: &PgPool, new: &NewUser, hash: &str) -> Result<i64> {
+pub async fn create_admin(db: &mut PgConnection, new: &NewUser, hash: &str) -> Result<i64> {
     insert_user(db, new, hash, "admin").await
 }
 
