@@ -14,7 +14,7 @@ use super::folder::Folder;
 use super::levels::Levels;
 
 /// Raised whenever the same text would be indexed differently: an older index is thrown away.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 const TOKENIZER: &str = "levels";
 
 /// A handle to the index; clones share it.

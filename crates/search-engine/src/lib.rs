@@ -7,6 +7,7 @@ mod asked;
 mod book;
 mod changes;
 mod chinese;
+mod concepts;
 mod folder;
 mod index;
 mod levels;

@@ -1,15 +1,23 @@
 //! Looking terms up in the index: exactly, by their beginning, and by what they resemble.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use tantivy::postings::TermInfo;
+use tantivy_fst::Automaton;
+use tantivy_fst::automaton::AlwaysMatch;
 
 use super::index::Snapshot;
-use super::terms::BEGINNING;
-use super::typos::{OneError, other_starts};
+use super::terms::{BEGINNING, PINYIN};
+use super::typos::{Almost, other_starts};
 
 /// Terms looked at while choosing among completions.
 const MOST_CANDIDATES: usize = 2_000;
+/// No text holds a character above this one, so a range up to it ends with a prefix.
+const LAST: char = '\u{10ffff}';
 const CORRECTIONS: usize = 8;
+/// Words this long may have two typing errors; more would be another word.
+const LEAST_FOR_TWO: usize = 8;
 
 /// Where each segment (by its number) keeps a term's documents.
 pub(super) type Postings = Vec<(usize, TermInfo)>;
@@ -30,23 +38,17 @@ impl Snapshot {
             let beginnings = self.find(&format!("{BEGINNING}{word}"))?;
             return Ok(if beginnings.is_empty() { Vec::new() } else { vec![beginnings] });
         }
-        let mut all = Vec::new();
-        for (number, segment) in self.segments.iter().enumerate() {
-            let from = all.len();
-            // No text holds a character above this one, so the range ends with the prefix.
-            let mut terms = segment.terms.terms().range().gt(word).lt(format!("{word}\u{10ffff}")).into_stream()?;
-            while all.len() - from < MOST_CANDIDATES && terms.advance() {
-                all.push(vec![(number, terms.value().clone())]);
-            }
-            if all.len() - from > most {
-                all[from..].sort_unstable_by_key(|postings: &Postings| std::cmp::Reverse(frequency(postings)));
-                all.truncate(from + most);
-            }
-        }
-        Ok(all)
+        let longer = format!("{word}\0")..format!("{word}{LAST}");
+        Ok(self.frequent(AlwaysMatch, longer, most)?.into_iter().map(|(_, postings)| postings).collect())
     }
 
-    /// Known words one typing error away, the most frequent of each segment.
+    /// Names and tags of which the pinyin, in full or the initials alone, begins with the word.
+    pub(super) fn pinyin(&self, word: &str, most: usize) -> Result<Vec<Postings>> {
+        let range = format!("{PINYIN}{word}")..format!("{PINYIN}{word}{LAST}");
+        Ok(self.frequent(AlwaysMatch, range, most)?.into_iter().map(|(_, postings)| postings).collect())
+    }
+
+    /// Known words one typing error away, or two from long ones; the most frequent of each segment.
     pub(super) fn corrections(&self, word: &str) -> Result<Vec<(String, Postings)>> {
         if let [first, second, third] = *word.as_bytes()
             && word.is_ascii()
@@ -57,27 +59,39 @@ impl Snapshot {
             let postings = self.find(&exchanged)?;
             return Ok(if postings.is_empty() { Vec::new() } else { vec![(exchanged, postings)] });
         }
-        let Some(automaton) = OneError::new(word) else {
-            return Ok(Vec::new());
-        };
+        let may_have_two = word.len() >= LEAST_FOR_TWO && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        for most_errors in 1..=1 + usize::from(may_have_two) {
+            let Some(automaton) = Almost::new(word, most_errors) else { break };
+            let mut found = self.frequent(&automaton, word[..1].to_owned()..format!("{}{LAST}", &word[..1]), CORRECTIONS)?;
+            if found.is_empty() && most_errors == 1 {
+                for meant in other_starts(word) {
+                    let postings = self.find(&meant)?;
+                    found.extend((!postings.is_empty()).then_some((meant, postings)));
+                }
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The most frequent terms of each segment in a range that an automaton accepts.
+    fn frequent<A>(&self, automaton: A, range: Range<String>, most: usize) -> Result<Vec<(String, Postings)>>
+    where
+        A: Automaton,
+        A::State: Clone,
+    {
         let mut all = Vec::new();
         for (number, segment) in self.segments.iter().enumerate() {
             let from = all.len();
-            let mut terms = segment.terms.terms().search(&automaton).into_stream()?;
+            let mut terms = segment.terms.terms().search(&automaton).ge(&range.start).lt(&range.end).into_stream()?;
             while all.len() - from < MOST_CANDIDATES && terms.advance() {
                 all.push((String::from_utf8_lossy(terms.key()).into_owned(), vec![(number, terms.value().clone())]));
             }
-            if all.len() - from > CORRECTIONS {
+            if all.len() - from > most {
                 all[from..].sort_unstable_by_key(|(_, postings)| std::cmp::Reverse(frequency(postings)));
-                all.truncate(from + CORRECTIONS);
-            }
-        }
-        if all.is_empty() {
-            for meant in other_starts(word) {
-                let postings = self.find(&meant)?;
-                if !postings.is_empty() {
-                    all.push((meant, postings));
-                }
+                all.truncate(from + most);
             }
         }
         Ok(all)

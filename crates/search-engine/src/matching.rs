@@ -4,7 +4,7 @@ use anyhow::Result;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::IndexRecordOption;
 
-use super::index::{Index, Segment};
+use super::index::{Index, Segment, Snapshot};
 use super::query::{List, Plan, plan};
 use super::terms::WORTH;
 
@@ -17,6 +17,9 @@ pub struct Found {
     pub answers: usize,
     /// The same with those that are merely related: they stand behind the answers.
     pub total: usize,
+    /// Words that were left out because the index does not know them and nothing has the others
+    /// with them.
+    pub ignored: Vec<String>,
 }
 
 /// Documents that lack more of the query than this answer another question.
@@ -24,6 +27,8 @@ const LEAST_SHARE: f32 = 0.42;
 /// Where fewer documents than this answer it, related ones, which share less, fill up.
 const FEW_ANSWERS: usize = 10;
 const LEAST_RELATED_SHARE: f32 = 0.15;
+/// When words are left out, what is left must be what a plugin is about: its name, id or a tag.
+const LEAST_SUBJECT: f32 = 5.0;
 /// What the most popular plugin gains: less than the step from one field to the next.
 const POPULARITY: f32 = 0.9;
 /// Documents matched in one go: few enough that their scores stay in the processor's cache.
@@ -43,10 +48,18 @@ impl Index {
         limit_hits: usize,
     ) -> Result<Found> {
         let snapshot = self.snapshot();
-        let plan = plan(query, &snapshot)?;
-        let mut matches = Matches::default();
-        for (number, segment) in snapshot.segments.iter().enumerate() {
-            Matcher::new(&plan, number, segment)?.collect(&plan, segment, wanted, &mut matches);
+        let mut plan = plan(query, &snapshot)?;
+        let mut matches = Matches::of(&plan, &snapshot, wanted, 0.0)?;
+        // Written words come first; other names for them help where these find little.
+        if (matches.answers.len() < FEW_ANSWERS || matches.complete == 0) && plan.widen(&snapshot)? {
+            matches = Matches::of(&plan, &snapshot, wanted, 0.0)?;
+        }
+        let mut ignored = Vec::new();
+        if matches.answers.is_empty() {
+            ignored = plan.ignore_unknown();
+            if !ignored.is_empty() {
+                matches = Matches::of(&plan, &snapshot, wanted, LEAST_SUBJECT)?;
+            }
         }
         let answers = matches.answers.len();
         // Nothing is related to what has no answer.
@@ -55,7 +68,7 @@ impl Index {
         let total = answers + related.len();
         let mut hits = best(matches.answers, popularity, limit_hits);
         hits.extend(related.into_iter().take(limit_hits - hits.len()));
-        Ok(Found { hits, answers, total })
+        Ok(Found { hits, answers, total, ignored })
     }
 }
 
@@ -65,6 +78,19 @@ struct Matches {
     answers: Vec<(u64, f32)>,
     /// Complete only as long as there are few answers.
     related: Vec<(u64, f32)>,
+    /// How many answers lack nothing of the query.
+    complete: usize,
+}
+
+impl Matches {
+    fn of(plan: &Plan, snapshot: &Snapshot, wanted: &dyn Fn(u64) -> bool, least_score: f32) -> Result<Self> {
+        let mut matches = Self::default();
+        for (number, segment) in snapshot.segments.iter().enumerate() {
+            Matcher::new(plan, number, segment)?.collect(plan, segment, wanted, &mut matches);
+        }
+        matches.answers.retain(|(_, score)| *score >= least_score);
+        Ok(matches)
+    }
 }
 
 /// Sorts by score and popularity, asking for the popularity only of what it can lift into the
@@ -162,17 +188,16 @@ impl Matcher {
                     if let Ok(found) = self.exact.binary_search_by_key(&doc, |(exact, _)| *exact) {
                         (share, bonus) = (1.0, self.exact[found].1);
                     }
-                    let hits = if share >= LEAST_SHARE {
-                        &mut matches.answers
-                    } else if share >= LEAST_RELATED_SHARE && matches.answers.len() < FEW_ANSWERS {
-                        &mut matches.related
-                    } else {
+                    let is_answer = share >= LEAST_SHARE;
+                    if !is_answer && (share < LEAST_RELATED_SHARE || matches.answers.len() >= FEW_ANSWERS) {
                         continue;
-                    };
+                    }
                     if alive.is_none_or(|alive| alive.is_alive(doc)) {
                         let key = segment.keys.get_val(doc);
                         if wanted(key) {
+                            matches.complete += usize::from(share > 0.99);
                             // The mean over all words, once more reduced by what is missing.
+                            let hits = if is_answer { &mut matches.answers } else { &mut matches.related };
                             hits.push((key, sum / all / STEPS * share + bonus));
                         }
                     }

@@ -4,6 +4,8 @@
 
 use std::cell::RefCell;
 
+use pinyin::ToPinyin;
+
 use super::Document;
 use super::text::{Piece, fold, lower, normalize, parts, pieces, squash, stem};
 
@@ -12,6 +14,8 @@ pub(super) const EXACT_ID: char = '\u{1}';
 pub(super) const EXACT_NAME: char = '\u{2}';
 /// The first letter or two of a word in a name, id or tag.
 pub(super) const BEGINNING: char = '\u{3}';
+/// How some characters of a name or tag are read: in full (`beifen`) or the initials (`bf`).
+pub(super) const PINYIN: char = '\u{4}';
 
 const AUTHOR: u16 = 1;
 const SCRIPT: u16 = 1 << 1;
@@ -59,6 +63,8 @@ const MOST_CHARACTERS: usize = 4_000;
 /// What counts as early in a description, in bytes.
 const PROMINENT_BYTES: usize = 60;
 const LONGEST_COMPOUND: usize = 40;
+/// The most characters whose readings are one term.
+const MOST_SYLLABLES: usize = 4;
 
 /// Collects a document's terms; reused from document to document to save allocations.
 #[derive(Default)]
@@ -206,6 +212,19 @@ impl Collector {
             (first, second) = (second, third);
         }
         self.add(&run[first..second], place);
+        if place & (NAME | TAG) != 0 {
+            self.readings(&run, place);
+        }
+    }
+
+    /// From every character on, so that a beginning of some term is the reading of any part.
+    fn readings(&mut self, run: &str, place: u16) {
+        let syllables: Vec<&str> = run.to_pinyin().map(|pinyin| pinyin.map_or("", |pinyin| pinyin.plain())).collect();
+        for start in 0..syllables.len().saturating_sub(1) {
+            let part = &syllables[start..syllables.len().min(start + MOST_SYLLABLES)];
+            self.marked(PINYIN, &part.concat().replace('ü', "v"), place);
+            self.marked(PINYIN, &part.iter().filter_map(|syllable| syllable.get(..1)).collect::<String>(), place);
+        }
     }
 
     fn marked(&mut self, mark: char, term: &str, place: u16) {
@@ -278,7 +297,7 @@ mod tests {
     #[test]
     fn terms_hold_forms_that_users_type() {
         let strengths = strengths(&document());
-        for term in ["志清", "理", "logcleaner", "jsonformatter", "realtime", "clean", "\u{1}log-cleaner", "\u{3}lo"]
+        for term in ["志清", "理", "logcleaner", "jsonformatter", "realtime", "clean", "\u{1}log-cleaner", "\u{3}lo", "\u{4}rizhi", "\u{4}rz"]
         {
             assert!(strengths.contains_key(term), "{term}");
         }

@@ -54,7 +54,7 @@ fn an_exact_id_or_name_comes_first_whatever_its_case_width_and_script() {
 fn every_field_is_searched() {
     let index = index(&samples());
     for query in ["container-kit", "管家", "maintenance", "caches", "sweep", "grace"] {
-        assert_eq!(keys(&index, query), [2], "{query}");
+        assert_eq!(keys(&index, query)[0], 2, "{query}");
     }
 }
 
@@ -104,13 +104,54 @@ fn forms_typos_compounds_and_prefixes_are_found() {
 #[test]
 fn nonsense_and_metacharacters_find_nothing_else() {
     let index = index(&samples());
-    for query in ["", " ", "%", "_", "\"", "*", "\0", "🚀", "x:y^2~", "xyzzyq", "量子烤鸭", "docker 烤鸭", "\u{202e}"]
+    for query in ["", " ", "%", "_", "\"", "*", "\0", "🚀", "x:y^2~", "xyzzyq", "量子烤鸭", "2024 量子", "\u{202e}"]
     {
         assert_eq!(keys(&index, query), [0; 0], "{query}");
     }
     assert_eq!(keys(&index, "100%"), [7]);
     assert_eq!(keys(&index, "docker\" OR \"(清理)"), keys(&index, "docker or 清理"));
     assert_eq!(keys(&index, "json\0formatter"), [4]);
+}
+
+#[test]
+fn one_unknown_word_does_not_empty_the_answer() {
+    let index = index(&samples());
+    let found = |query: &str| {
+        let found = index.search(query, &|_| true, &|_| 0.0, 10).expect("the index answers");
+        (found.hits.first().map(|(key, _)| *key), found.ignored)
+    };
+    assert_eq!(found("docker 烤鸭"), (Some(1), vec!["烤鸭".to_owned()]));
+    assert_eq!(found("json xyzzyq"), (Some(4), vec!["xyzzyq".to_owned()]));
+    assert_eq!(found("日志青理").0, Some(5));
+    assert_eq!(found("json 3.12"), (Some(4), vec![]));
+    assert_eq!(found("json formatter"), (Some(4), vec![]));
+    // What is left must be what a plugin is about, and most of the question.
+    for query in ["caches xyzzyq", "docker xyzzyq quuxly", "tool xyzzyq", "7 xyzzyq"] {
+        assert_eq!(found(query), (None, vec![]), "{query}");
+    }
+}
+
+#[test]
+fn concepts_are_found_in_the_other_language_behind_what_is_written() {
+    let index = index(&[
+        document(1, "tunnel-easy", "Tube Easy", "sets up a tunnel"),
+        document(2, "suidao", "隧道助手", "建立隧道"),
+        document(3, "pg-dump", "PG Dump", "Saves a database"),
+        document(4, "beifen", "资料库備份", ""),
+        document(5, "k8s-tools", "K8s Tools", ""),
+    ]);
+    assert_eq!(keys(&index, "tunnel"), [1, 2]);
+    assert_eq!(keys(&index, "隧道"), [2, 1]);
+    assert_eq!(keys(&index, "数据库"), [4, 3]);
+    assert_eq!(keys(&index, "kubernetes"), [5]);
+}
+
+#[test]
+fn chinese_names_and_tags_are_found_in_pinyin() {
+    let index = index(&samples());
+    for query in ["rizhi", "rizhiqingli", "qingli rizhi", "rzql", "rizhiq"] {
+        assert_eq!(keys(&index, query).first(), Some(&5), "{query}");
+    }
 }
 
 #[test]
@@ -122,7 +163,7 @@ fn what_shares_a_word_stands_behind_few_answers() {
     let found = all("docker 停止 caches");
     assert_eq!((found.answers, found.total), (2, 2));
     let found = all("docker 清理 停止 json");
-    assert_eq!((found.hits[0].0, found.answers, found.total), (1, 1, 4));
+    assert_eq!((found.hits[0].0, found.answers, found.total), (1, 2, 4));
 }
 
 #[test]
@@ -154,16 +195,16 @@ fn endless_queries_cost_little() {
 #[test]
 fn changes_are_visible_when_apply_returns() {
     let index = index(&samples());
-    let renamed = document(5, "log-cleaner", "归档助手", "");
+    let renamed = document(5, "paper-shelf", "归档助手", "");
     let twice = vec![document(8, "draft", "Draft", ""), document(8, "final", "Final", ""), renamed];
     index.apply(twice, &[1, 999], 2).expect("the change is applied");
     assert_eq!(index.revision(), 2);
     assert_eq!(index.documents(), 7);
     assert_eq!(keys(&index, "归档助手"), [5]);
-    assert_eq!(keys(&index, "日志清理"), [0; 0]);
+    assert_eq!(keys(&index, "日志"), [0; 0]);
     assert_eq!(keys(&index, "final"), [8]);
     assert_eq!(keys(&index, "draft"), [0; 0]);
-    assert_eq!(keys(&index, "docker-cleaner"), [2, 5]);
+    assert_eq!(keys(&index, "docker-cleaner"), [2]);
     for revision in 3..40 {
         let name = format!("Version{revision}");
         index.apply(vec![document(5, "log-cleaner", &name, "")], &[], revision).expect("the change is applied");
