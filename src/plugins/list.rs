@@ -23,6 +23,9 @@ pub struct PluginList {
     /// Its plugins.
     #[schema(value_type = Vec<PluginItem>)]
     pub plugins: Vec<Arc<PluginItem>>,
+    /// Words of the search that were left out because no plugin has them; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_words: Vec<String>,
 }
 
 /// List entries in memory, by id, with the revision they show.
@@ -63,7 +66,7 @@ pub async fn fill_page(app: &App, listed: &[Listed], total: u64, page: Page) -> 
         }
     }
     let plugins = listed.iter().filter_map(|listed| items.remove(&*listed.id)).collect();
-    Ok(PluginList { pagination: Pagination::new(page, total), plugins })
+    Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
 }
 
 /// Keeps items just read.

@@ -32,7 +32,7 @@ pub struct Suggestions {
     suggestions: Vec<String>,
 }
 
-/// Completes a query with names, ids and tags.
+/// Completes a query with names, ids, tags and authors.
 #[utoipa::path(get, path = "/search/suggestions", tag = "search",
     params(("q" = String, Query), ("limit" = Option<u32>, Query, description = "10 by default, at most 20")),
     responses((status = 200, body = Success<Suggestions>)))]
@@ -44,6 +44,13 @@ pub async fn suggestions(
     let ranking = app.catalogue.ranking();
     let filter = Filter::default();
     let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
-    let suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
+    let mut suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
+    if suggestions.is_empty() {
+        // Mistyped, in another order or in pinyin: the search understands it.
+        let found = app.search.index.search(&typed.q, &fits, &popularity, typed.limit as usize)?;
+        let best = found.hits.first().map_or(0.0, |(_, score)| *score);
+        let good = found.hits.iter().filter(|(_, score)| found.ignored.is_empty() && *score > best / 2.0);
+        suggestions = app.search.suggestions.names(good.map(|(key, _)| *key));
+    }
     Ok(Ready::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
 }

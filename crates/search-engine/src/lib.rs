@@ -24,6 +24,7 @@ mod typos;
 pub use index::{Index, Opened};
 pub use matching::Found;
 pub use suggestions::{Learned, Suggestions};
+pub use text::fold;
 
 /// The text of a plugin, as the index wants it.
 #[derive(Debug, Clone, Default, PartialEq)]

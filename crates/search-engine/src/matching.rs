@@ -13,14 +13,20 @@ use super::terms::WORTH;
 pub struct Found {
     /// Keys and scores, best first; at most as many as were asked for.
     pub hits: Vec<(u64, f32)>,
-    /// How many documents answer the query, exactly.
+    /// How many documents answer the query.
     pub answers: usize,
-    /// The same with those that are merely related: they stand behind the answers.
+    /// The same with those that are merely related: they stand behind the answers. At most 10,000.
     pub total: usize,
     /// Words that were left out because the index does not know them and nothing has the others
     /// with them.
     pub ignored: Vec<String>,
+    /// Whether `total` is exact; else it is the least that there are.
+    pub is_exact: bool,
 }
+
+/// Beyond this, documents are not counted.
+const MOST_COUNTED: usize = 10_000;
+
 
 /// Documents that lack more of the query than this answer another question.
 const LEAST_SHARE: f32 = 0.42;
@@ -68,7 +74,7 @@ impl Index {
         let total = answers + related.len();
         let mut hits = best(matches.answers, popularity, limit_hits);
         hits.extend(related.into_iter().take(limit_hits - hits.len()));
-        Ok(Found { hits, answers, total, ignored })
+        Ok(Found { hits, answers, total: total.min(MOST_COUNTED), ignored, is_exact: total <= MOST_COUNTED })
     }
 }
 

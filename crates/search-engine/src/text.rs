@@ -40,7 +40,7 @@ fn without_accent(character: char) -> char {
 
 /// The form in which two names are the same name: normalized, lower case, single spaces, none
 /// beside Chinese.
-pub(super) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let normal = normalize(text);
     let lower = lower(&normal);
     let mut folded = String::with_capacity(lower.len());

@@ -190,7 +190,7 @@ impl Catalogue {
         for (tag, slots) in &state.by_tag {
             let mut active = slots.iter().filter(|slot| state.hot[**slot as usize].is_active);
             let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
-            let spelling = first.tags.iter().find(|own| own.to_lowercase() == *tag);
+            let spelling = first.tags.iter().find(|own| search_engine::fold(own) == *tag);
             tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));
         }
         tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
