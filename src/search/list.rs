@@ -269,7 +269,7 @@ fn match_words(app: &App, words: &str, wanted: &Wanted, sort: Sort, order: Order
     let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
     let most = if is_best_first { end } else { usize::MAX };
     let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
-    let found = app.search.index.search(words, &fits, &popularity, most)?;
+    let found = app.search.index.search(words, &fits, &popularity, ranking.unwanted(filter), most)?;
     let mut keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     if sort != Sort::Relevance {
         // What is merely related stays behind the answers.

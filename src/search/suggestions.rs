@@ -47,7 +47,7 @@ pub async fn suggestions(
     let mut suggestions = app.search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
     if suggestions.is_empty() {
         // Mistyped, in another order or in pinyin: the search understands it.
-        let found = app.search.index.search(&typed.q, &fits, &popularity, typed.limit as usize)?;
+        let found = app.search.index.search(&typed.q, &fits, &popularity, None, typed.limit as usize)?;
         let best = found.hits.first().map_or(0.0, |(_, score)| *score);
         let good = found.hits.iter().filter(|(_, score)| found.ignored.is_empty() && *score > best / 2.0);
         suggestions = app.search.suggestions.names(good.map(|(key, _)| *key));

@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn both_languages_abbreviations_and_regions_know_each_other() {
         let knows = |name: &str, other: &str| synonyms(name).iter().any(|synonym| synonym.name == other);
-        for (name, other) in [("k8s", "kubernetes"), ("db", "数据库"), ("备份", "backup"), ("反向代理", "reverseproxy")] {
+        for (name, other) in [("k8s", "kubernetes"), ("db", "数据库"), ("备份", "backup"), ("反向代理", "reverseproxy")]
+        {
             assert!(knows(name, other) && knows(other, name), "{name} {other}");
         }
         assert!(knows("资料库", "数据库") && knows("影片", "视频") && knows("快取", "缓存"));

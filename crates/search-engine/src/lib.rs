@@ -8,6 +8,7 @@ mod book;
 mod changes;
 mod chinese;
 mod concepts;
+mod early;
 mod folder;
 mod index;
 mod levels;

@@ -20,14 +20,33 @@ const CORRECTIONS: usize = 8;
 const LEAST_FOR_TWO: usize = 8;
 
 /// Where each segment (by its number) keeps a term's documents.
-pub(super) type Postings = Vec<(usize, TermInfo)>;
+#[derive(Default)]
+pub(super) struct Postings {
+    /// Empty where there are no documents.
+    pub(super) term: String,
+    pub(super) places: Vec<(usize, TermInfo)>,
+}
+
+impl Postings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// In how many documents the term is, deleted ones included.
+    pub(super) fn frequency(&self) -> u32 {
+        self.places.iter().map(|(_, info)| info.doc_freq).sum()
+    }
+}
 
 impl Snapshot {
     /// The documents with exactly this term.
     pub(super) fn find(&self, term: &str) -> Result<Postings> {
-        let mut postings = Vec::new();
+        let mut postings = Postings::default();
         for (number, segment) in self.segments.iter().enumerate() {
-            postings.extend(segment.terms.terms().get(term)?.map(|info| (number, info)));
+            postings.places.extend(segment.terms.terms().get(term)?.map(|info| (number, info)));
+        }
+        if !postings.is_empty() {
+            postings.term.push_str(term);
         }
         Ok(postings)
     }
@@ -39,17 +58,17 @@ impl Snapshot {
             return Ok(if beginnings.is_empty() { Vec::new() } else { vec![beginnings] });
         }
         let longer = format!("{word}\0")..format!("{word}{LAST}");
-        Ok(self.frequent(AlwaysMatch, longer, most)?.into_iter().map(|(_, postings)| postings).collect())
+        self.frequent(AlwaysMatch, longer, most)
     }
 
     /// Names and tags of which the pinyin, in full or the initials alone, begins with the word.
     pub(super) fn pinyin(&self, word: &str, most: usize) -> Result<Vec<Postings>> {
         let range = format!("{PINYIN}{word}")..format!("{PINYIN}{word}{LAST}");
-        Ok(self.frequent(AlwaysMatch, range, most)?.into_iter().map(|(_, postings)| postings).collect())
+        self.frequent(AlwaysMatch, range, most)
     }
 
     /// Known words one typing error away, or two from long ones; the most frequent of each segment.
-    pub(super) fn corrections(&self, word: &str) -> Result<Vec<(String, Postings)>> {
+    pub(super) fn corrections(&self, word: &str) -> Result<Vec<Postings>> {
         if let [first, second, third] = *word.as_bytes()
             && word.is_ascii()
         {
@@ -57,16 +76,17 @@ impl Snapshot {
             // (`gti`) are an error that people really make in it.
             let exchanged = String::from_iter([first, third, second].map(char::from));
             let postings = self.find(&exchanged)?;
-            return Ok(if postings.is_empty() { Vec::new() } else { vec![(exchanged, postings)] });
+            return Ok(if postings.is_empty() { Vec::new() } else { vec![postings] });
         }
         let may_have_two = word.len() >= LEAST_FOR_TWO && word.bytes().all(|byte| byte.is_ascii_alphabetic());
         for most_errors in 1..=1 + usize::from(may_have_two) {
             let Some(automaton) = Almost::new(word, most_errors) else { break };
-            let mut found = self.frequent(&automaton, word[..1].to_owned()..format!("{}{LAST}", &word[..1]), CORRECTIONS)?;
+            let mut found =
+                self.frequent(&automaton, word[..1].to_owned()..format!("{}{LAST}", &word[..1]), CORRECTIONS)?;
             if found.is_empty() && most_errors == 1 {
                 for meant in other_starts(word) {
                     let postings = self.find(&meant)?;
-                    found.extend((!postings.is_empty()).then_some((meant, postings)));
+                    found.extend((!postings.is_empty()).then_some(postings));
                 }
             }
             if !found.is_empty() {
@@ -77,7 +97,7 @@ impl Snapshot {
     }
 
     /// The most frequent terms of each segment in a range that an automaton accepts.
-    fn frequent<A>(&self, automaton: A, range: Range<String>, most: usize) -> Result<Vec<(String, Postings)>>
+    fn frequent<A>(&self, automaton: A, range: Range<String>, most: usize) -> Result<Vec<Postings>>
     where
         A: Automaton,
         A::State: Clone,
@@ -87,18 +107,14 @@ impl Snapshot {
             let from = all.len();
             let mut terms = segment.terms.terms().search(&automaton).ge(&range.start).lt(&range.end).into_stream()?;
             while all.len() - from < MOST_CANDIDATES && terms.advance() {
-                all.push((String::from_utf8_lossy(terms.key()).into_owned(), vec![(number, terms.value().clone())]));
+                let term = String::from_utf8_lossy(terms.key()).into_owned();
+                all.push(Postings { term, places: vec![(number, terms.value().clone())] });
             }
             if all.len() - from > most {
-                all[from..].sort_unstable_by_key(|(_, postings)| std::cmp::Reverse(frequency(postings)));
+                all[from..].sort_unstable_by_key(|postings| std::cmp::Reverse(postings.frequency()));
                 all.truncate(from + most);
             }
         }
         Ok(all)
     }
-}
-
-/// In how many documents a term is, deleted ones included.
-pub(super) fn frequency(postings: &Postings) -> u32 {
-    postings.iter().map(|(_, info)| info.doc_freq).sum()
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::IndexRecordOption;
 
+use super::early;
 use super::index::{Index, Segment, Snapshot};
 use super::query::{List, Plan, plan};
 use super::terms::WORTH;
@@ -25,12 +26,13 @@ pub struct Found {
 }
 
 /// Beyond this, documents are not counted.
-const MOST_COUNTED: usize = 10_000;
-
+pub(super) const MOST_COUNTED: usize = 10_000;
 
 /// Documents that lack more of the query than this answer another question.
-const LEAST_SHARE: f32 = 0.42;
+pub(super) const LEAST_SHARE: f32 = 0.42;
 /// Where fewer documents than this answer it, related ones, which share less, fill up.
+/// Searches for more than so many hits read everything.
+const MOST_EARLY: usize = 200;
 const FEW_ANSWERS: usize = 10;
 const LEAST_RELATED_SHARE: f32 = 0.15;
 /// When words are left out, what is left must be what a plugin is about: its name, id or a tag.
@@ -44,17 +46,26 @@ const STEPS: f32 = 20.0;
 
 impl Index {
     /// Finds plugins for what a user typed. `wanted` filters by key, `popularity` (0 to 1)
-    /// lifts; both are asked about matching plugins only. For page n of a
+    /// lifts; both are asked about matching plugins only. `unwanted`, where known, is how many
+    /// plugins `wanted` refuses; then searches with very many answers end early. For page n of a
     /// result, ask for n pages of hits and take the last.
     pub fn search(
         &self,
         query: &str,
         wanted: &dyn Fn(u64) -> bool,
         popularity: &dyn Fn(u64) -> f32,
+        unwanted: Option<u64>,
         limit_hits: usize,
     ) -> Result<Found> {
         let snapshot = self.snapshot();
         let mut plan = plan(query, &snapshot)?;
+        if let Some(unwanted) = unwanted
+            && limit_hits <= MOST_EARLY
+            && let Some(hits) = early::best(&plan, &snapshot, wanted, unwanted, limit_hits)?
+        {
+            let hits = best(hits, popularity, limit_hits);
+            return Ok(Found { hits, answers: MOST_COUNTED, total: MOST_COUNTED, ..Found::default() });
+        }
         let mut matches = Matches::of(&plan, &snapshot, wanted, 0.0)?;
         // Written words come first; other names for them help where these find little.
         if (matches.answers.len() < FEW_ANSWERS || matches.complete == 0) && plan.widen(&snapshot)? {
@@ -150,13 +161,13 @@ impl Matcher {
             for (score, strength) in worth.iter_mut().zip(WORTH) {
                 *score = (strength * quality * STEPS) as u8;
             }
-            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+            for (_, info) in postings.places.iter().filter(|(segment, _)| *segment == number) {
                 cursors.push(Cursor { postings: open(info)?, at: 0, words: *words, worth });
             }
         }
         let mut exact: Vec<(u32, f32)> = Vec::new();
         for (bonus, postings) in &plan.exact {
-            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+            for (_, info) in postings.places.iter().filter(|(segment, _)| *segment == number) {
                 let mut postings = open(info)?;
                 while postings.block_len() > 0 {
                     exact.extend(postings.docs().iter().map(|doc| (*doc, *bonus)));

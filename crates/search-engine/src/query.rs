@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::asked::{What, asked};
 use super::concepts::{self, synonyms};
 use super::index::Snapshot;
-use super::lookup::{Postings, frequency};
+use super::lookup::Postings;
 use super::terms::{EXACT_ID, EXACT_NAME};
 use super::text::{fold, lower, normalize, parts, stem};
 
@@ -193,7 +193,7 @@ impl Planner<'_> {
         if let Some(text) = with_symbols {
             let postings = self.snapshot.find(text)?;
             if !postings.is_empty() {
-                let weight = self.weight(frequency(&postings));
+                let weight = self.weight(postings.frequency());
                 self.add_word(weight, [(1.0, postings)]);
                 return Ok(());
             }
@@ -201,18 +201,18 @@ impl Planner<'_> {
         let direct = self.snapshot.find(word)?;
         let mut lists = Vec::new();
         let is_known = !direct.is_empty();
-        let mut known = frequency(&direct);
+        let mut known = direct.frequency();
         lists.push((1.0, direct));
         if let Some(stem) = stem(word) {
             let postings = self.snapshot.find(&stem)?;
-            known = known.max(frequency(&postings));
+            known = known.max(postings.frequency());
             lists.push((STEM, postings));
         }
         let is_whole = known > 0;
         if (is_last && known < FEW) || (!is_whole && word.len() > 2) {
             let (quality, most) = if is_known { (FURTHER, FEW_COMPLETIONS) } else { (COMPLETION, COMPLETIONS) };
             let completions = self.snapshot.completions(word, most)?;
-            known = known.max(completions.iter().map(frequency).max().unwrap_or(0));
+            known = known.max(completions.iter().map(Postings::frequency).max().unwrap_or(0));
             lists.extend(completions.into_iter().map(|postings| (quality, postings)));
         }
         if known == 0 {
@@ -233,7 +233,7 @@ impl Planner<'_> {
     fn unknown(&mut self, word: &str, original: &str) -> Result<()> {
         let first = self.plan.weights.len();
         for part in self.split(word, original)? {
-            let weight = self.weight(frequency(&part)) / 2.0;
+            let weight = self.weight(part.frequency()) / 2.0;
             self.add_word(weight, [(SPLIT, part)]);
         }
         let is_split = self.plan.weights.len() > first;
@@ -243,10 +243,10 @@ impl Planner<'_> {
         if let Some(stem) = stem(word).filter(|_| corrections.is_empty()) {
             corrections = self.snapshot.corrections(&stem)?;
             // Short as stems are, less of them would be any word.
-            corrections.retain(|(meant, _)| meant.len() >= stem.len() && meant[..1] == stem[..1]);
+            corrections.retain(|meant| meant.term.len() >= stem.len() && meant.term[..1] == stem[..1]);
         }
         if !is_split {
-            let known = corrections.iter().map(|(_, postings)| postings).chain(&read).map(frequency).max();
+            let known = corrections.iter().chain(&read).map(Postings::frequency).max();
             let weight = known.map_or(UNKNOWN, |known| self.weight(known));
             self.add_word(weight, []);
             if known.is_none() {
@@ -259,12 +259,12 @@ impl Planner<'_> {
         self.corrected(corrections, quality, words)
     }
 
-    fn corrected(&mut self, corrections: Vec<(String, Postings)>, quality: f32, words: u32) -> Result<()> {
-        for (meant, postings) in corrections {
-            self.list(words, quality, postings);
-            if let Some(stem) = stem(&meant) {
+    fn corrected(&mut self, corrections: Vec<Postings>, quality: f32, words: u32) -> Result<()> {
+        for meant in corrections {
+            if let Some(stem) = stem(&meant.term) {
                 self.list(words, quality * STEM, self.snapshot.find(&stem)?);
             }
+            self.list(words, quality, meant);
         }
         Ok(())
     }
@@ -293,11 +293,11 @@ impl Planner<'_> {
         let mut best_frequency = 0;
         for at in 3..word.len().saturating_sub(2) {
             let left = self.snapshot.find(&word[..at])?;
-            if frequency(&left) <= best_frequency {
+            if left.frequency() <= best_frequency {
                 continue;
             }
             let right = known(&word[at..])?;
-            let frequency = frequency(&left).min(frequency(&right));
+            let frequency = left.frequency().min(right.frequency());
             if frequency > best_frequency {
                 best_frequency = frequency;
                 best = vec![left, right];
@@ -315,7 +315,7 @@ impl Planner<'_> {
         }
         let pairs: Vec<Postings> =
             bounds.windows(3).map(|bound| self.snapshot.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
-        let frequencies: Vec<u32> = pairs.iter().map(frequency).collect();
+        let frequencies: Vec<u32> = pairs.iter().map(Postings::frequency).collect();
         let any_known = frequencies.iter().any(|frequency| *frequency > 0);
         let kinds: Vec<(bool, bool)> =
             (0..pairs.len()).map(|i| (frequencies[i] > 0, bridges(&frequencies, i))).collect();
@@ -352,7 +352,7 @@ impl Planner<'_> {
         let completions = self.snapshot.completions(character, CHARACTER_COMPLETIONS)?;
         let mut lists: Vec<_> = completions.into_iter().map(|postings| (1.0, postings)).collect();
         lists.push((1.0, self.snapshot.find(character)?));
-        let known = lists.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
+        let known = lists.iter().map(|(_, postings)| postings.frequency()).max().unwrap_or(0);
         let weight = if known > 0 { self.weight(known) } else { UNKNOWN };
         self.add_word(0.5 * weight, lists);
         Ok(())
@@ -388,7 +388,7 @@ impl Planner<'_> {
                     .windows(3)
                     .map(|bound| self.snapshot.find(&synonym.name[bound[0]..bound[2]]))
                     .collect::<Result<_>>()?;
-                forms.extend(pairs.into_iter().min_by_key(frequency));
+                forms.extend(pairs.into_iter().min_by_key(Postings::frequency));
             }
             if forms.iter().any(|form| !form.is_empty()) {
                 self.plan.unknown.retain(|unknown| unknown.words & words == 0);

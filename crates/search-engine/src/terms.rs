@@ -31,30 +31,23 @@ const NAMESAKE: u16 = 1 << 7;
 /// The whole id or name, but for its separators.
 const WHOLE: u16 = 1 << 8;
 
-/// How much a match of each strength is worth. Steps between fields are wider than what
-/// popularity may add, steps inside a field are narrower. Strengths are numbered by how common
-/// they are, because the index is handed a term as often as its strength says.
-pub(super) const WORTH: [f32; 14] = [0.0, 4.4, 4.0, 8.0, 6.5, 3.0, 9.5, 10.1, 2.0, 11.0, 8.3, 6.8, 9.8, 10.4];
+/// How much a match of each strength is worth; more for greater ones, so that the index knows where
+/// the best are. Steps between fields are wider than what popularity may add, steps inside a field
+/// are narrower.
+pub(super) const WORTH: [f32; 14] = [0.0, 2.0, 3.0, 4.0, 4.4, 6.5, 6.8, 8.0, 8.3, 9.5, 9.8, 10.1, 10.4, 11.0];
 
 fn strength(places: u16, repeated: bool) -> u8 {
     let has = |place| places & place != 0;
-    let elsewhere = has(TAG | DESCRIPTION);
-    if has(WHOLE) {
-        9
-    } else if has(NAMESAKE) {
-        if elsewhere { 13 } else { 7 }
-    } else if has(NAME) {
-        if elsewhere { 12 } else { 6 }
-    } else if has(ID) {
-        if elsewhere { 10 } else { 3 }
-    } else if has(TAG) {
-        if has(DESCRIPTION) { 11 } else { 4 }
-    } else if has(DESCRIPTION) {
-        if has(PROMINENT) || repeated { 1 } else { 2 }
-    } else if has(SCRIPT) {
-        5
-    } else {
-        8
+    let elsewhere = u8::from(has(TAG | DESCRIPTION));
+    match () {
+        () if has(WHOLE) => 13,
+        () if has(NAMESAKE) => 11 + elsewhere,
+        () if has(NAME) => 9 + elsewhere,
+        () if has(ID) => 7 + elsewhere,
+        () if has(TAG) => 5 + u8::from(has(DESCRIPTION)),
+        () if has(DESCRIPTION) => 3 + u8::from(has(PROMINENT) || repeated),
+        () if has(SCRIPT) => 2,
+        () => 1,
     }
 }
 
@@ -297,8 +290,18 @@ mod tests {
     #[test]
     fn terms_hold_forms_that_users_type() {
         let strengths = strengths(&document());
-        for term in ["志清", "理", "logcleaner", "jsonformatter", "realtime", "clean", "\u{1}log-cleaner", "\u{3}lo", "\u{4}rizhi", "\u{4}rz"]
-        {
+        for term in [
+            "志清",
+            "理",
+            "logcleaner",
+            "jsonformatter",
+            "realtime",
+            "clean",
+            "\u{1}log-cleaner",
+            "\u{3}lo",
+            "\u{4}rizhi",
+            "\u{4}rz",
+        ] {
             assert!(strengths.contains_key(term), "{term}");
         }
     }

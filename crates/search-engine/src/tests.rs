@@ -16,7 +16,7 @@ fn index(documents: &[Document]) -> Index {
 }
 
 fn keys(index: &Index, query: &str) -> Vec<u64> {
-    let found = index.search(query, &|_| true, &|_| 0.0, 100).expect("the index answers");
+    let found = index.search(query, &|_| true, &|_| 0.0, None, 100).expect("the index answers");
     assert_eq!(found.total, found.hits.len());
     found.hits.iter().map(|(key, _)| *key).collect()
 }
@@ -45,7 +45,7 @@ fn an_exact_id_or_name_comes_first_whatever_its_case_width_and_script() {
     let popular = |key: u64| if key == 50 { 1.0 } else { 0.0 };
     for query in ["log-cleaner", "LOG-Cleaner", "日志清理", "日誌清理", "日志 清理", "ｌｏｇ－ｃｌｅａｎｅｒ"]
     {
-        let found = index.search(query, &|_| true, &popular, 5).expect("the index answers");
+        let found = index.search(query, &|_| true, &popular, None, 5).expect("the index answers");
         assert_eq!(found.hits[0].0, 5, "{query}");
     }
 }
@@ -70,7 +70,7 @@ fn popularity_lifts_but_never_over_a_better_match() {
         let lift = |key| {
             if key == popular { most } else { 0.0 }
         };
-        let found = index.search("redis", &|_| true, &lift, 3).expect("the index answers");
+        let found = index.search("redis", &|_| true, &lift, None, 3).expect("the index answers");
         found.hits.iter().map(|(key, _)| *key).collect::<Vec<_>>()
     };
     assert_eq!(order(2), [2, 1, 3]);
@@ -117,7 +117,7 @@ fn nonsense_and_metacharacters_find_nothing_else() {
 fn one_unknown_word_does_not_empty_the_answer() {
     let index = index(&samples());
     let found = |query: &str| {
-        let found = index.search(query, &|_| true, &|_| 0.0, 10).expect("the index answers");
+        let found = index.search(query, &|_| true, &|_| 0.0, None, 10).expect("the index answers");
         (found.hits.first().map(|(key, _)| *key), found.ignored)
     };
     assert_eq!(found("docker 烤鸭"), (Some(1), vec!["烤鸭".to_owned()]));
@@ -157,7 +157,7 @@ fn chinese_names_and_tags_are_found_in_pinyin() {
 #[test]
 fn what_shares_a_word_stands_behind_few_answers() {
     let index = index(&samples());
-    let all = |query: &str| index.search(query, &|_| true, &|_| 0.0, 100).expect("the index answers");
+    let all = |query: &str| index.search(query, &|_| true, &|_| 0.0, None, 100).expect("the index answers");
     let found = all("docker tokens pretty");
     assert_eq!((found.answers, found.total, found.hits.len()), (0, 0, 0));
     let found = all("docker 停止 caches");
@@ -173,10 +173,10 @@ fn the_total_counts_what_is_wanted_and_pages_join_without_gaps() {
     let index = index(&documents);
     let wanted = |key: u64| key.is_multiple_of(2);
     let lift = |key: u64| (key % 97) as f32 / 97.0;
-    let all = index.search("same words", &wanted, &lift, usize::MAX).expect("the index answers");
+    let all = index.search("same words", &wanted, &lift, None, usize::MAX).expect("the index answers");
     assert_eq!((all.total, all.hits.len()), (2_500, 2_500));
     for limit in [0, 1, 20, 1_999] {
-        let part = index.search("same words", &wanted, &lift, limit).expect("the index answers");
+        let part = index.search("same words", &wanted, &lift, None, limit).expect("the index answers");
         assert_eq!((part.total, &part.hits[..]), (2_500, &all.hits[..limit]));
     }
 }
@@ -187,7 +187,7 @@ fn endless_queries_cost_little() {
     let start = std::time::Instant::now();
     let words: String = (0..50_000).map(|i| format!("word{i} 词{i} ")).collect();
     for query in ["清".repeat(10_000), "a".repeat(1_000_000), words, "docker ".repeat(5_000), "-".repeat(100_000)] {
-        index.search(&query, &|_| true, &|_| 0.0, 10).expect("the index answers");
+        index.search(&query, &|_| true, &|_| 0.0, None, 10).expect("the index answers");
     }
     assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
 }

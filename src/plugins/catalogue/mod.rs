@@ -232,6 +232,11 @@ impl Ranking<'_> {
         if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
     }
 
+    /// How many plugins do not fit, where that is known without asking each.
+    pub fn unwanted(&self, filter: &Filter) -> Option<u64> {
+        filter.is_plain().then(|| (self.0.by_id.len() - self.0.orders[0].len()) as u64)
+    }
+
     /// How popular the plugin with this key is, from 0 to 1.
     pub fn popularity(&self, key: u64) -> f32 {
         self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)

@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use semver::Version;
 use search_engine::fold;
+use semver::Version;
 use time::OffsetDateTime;
 
 use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, popularity};
