@@ -193,6 +193,8 @@ pub async fn rest(app: &App) {
     let _turn = app.search.turn.lock().await;
     let rested = if app.search.is_behind.load(Ordering::Relaxed) {
         rebuild(app, |_| {}).await
+    } else if app.search.suggestions.is_worn() {
+        suggest(app).await
     } else {
         spawn_blocking(move || index.rest()).await.map_err(Into::into).flatten()
     };

@@ -27,8 +27,8 @@ use crate::{
 const MAX_QUERY: usize = 1_000;
 /// The most tags of a filter.
 const MAX_TAGS: usize = 20;
-/// Searches among more than so many plugins, counted once for each word, may take milliseconds.
-const LONG: u64 = 400_000;
+/// Searches among more than so many plugins, counted once for every four bytes of the query, may take milliseconds.
+const LONG: u64 = 800_000;
 
 /// Whether a list is asked for by words, which is a search.
 pub(super) fn is_search(uri: &Uri) -> bool {
@@ -251,7 +251,7 @@ async fn find_words(app: &App, words: Option<&str>, wanted: &Wanted) -> Result<P
         let (listed, total) = app.catalogue.page(&wanted.filter, sort, order, wanted.page);
         return fill_page(app, &listed, total, wanted.page).await;
     };
-    let work = app.search.index.documents().saturating_mul(words.split_whitespace().count() as u64);
+    let work = app.search.index.documents().saturating_mul(1 + words.len() as u64 / 4);
     let matched = || match_words(app, words, wanted, sort, order);
     // What may take long must not keep other requests waiting.
     let is_long = work > LONG && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use super::chinese::{Stretch, stretches, word_list};
+use super::chinese::{stretches, word_list};
 use super::text::{Piece, lower, pieces};
 
 static STOP_WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| word_list(include_str!("words/stop-words.txt")));
@@ -41,13 +41,11 @@ pub(super) fn asked(normal: &str, most: usize) -> Vec<Asked<'_>> {
                 let what = What::Word { text, original: word.text, with_symbols };
                 asked.push(Asked { what, is_generic });
             }
-            Piece::Dense(run) => asked.extend(stretches(run).into_iter().map(|stretch| {
-                let (text, is_generic) = match stretch {
-                    Stretch::Meaning(text) => (text, false),
-                    Stretch::Generic(text) => (text, true),
-                };
-                Asked { what: What::Dense(lower(text)), is_generic }
-            })),
+            Piece::Dense(run) => asked.extend(
+                stretches(run)
+                    .into_iter()
+                    .map(|(text, is_generic)| Asked { what: What::Dense(lower(text)), is_generic }),
+            ),
         }
     }
     if asked.iter().any(|part| !part.is_generic && !part.is_stop_word()) {

@@ -8,7 +8,7 @@ use super::Document;
 use super::chinese::is_dense;
 use super::text::fold;
 
-/// Compaction starts when this many entries and more than a quarter of all are gone.
+/// A book is worn when this many entries and more than a quarter of all are gone.
 const MOST_GONE: usize = 1_000;
 
 const LONGEST: usize = 3_000;
@@ -182,36 +182,9 @@ impl Book {
         }
     }
 
-    /// Drops what is gone when that is worth the effort; tells whether entries have new numbers.
-    pub(super) fn tidy(&mut self) -> bool {
-        let worth_it = self.gone > MOST_GONE && 4 * self.gone > self.entries.len();
-        if worth_it {
-            self.compact();
-        }
-        worth_it
-    }
-
-    /// Moves what is left to a new book.
-    fn compact(&mut self) {
-        let mut book = Self::default();
-        let mut places = Vec::new();
-        for number in self.numbers.values() {
-            let Plugin { key, name, first_shared, shared } = self.plugins[*number as usize];
-            let author = (first_shared + shared - 1) as usize;
-            let tags = &self.sharing[first_shared as usize..author];
-            let document = Document {
-                key,
-                id: self.shown(name + 1).to_owned(),
-                name: self.shown(name).to_owned(),
-                tags: tags.iter().map(|tag| self.shown(*tag).to_owned()).collect(),
-                author: self.shown(self.sharing[author]).to_owned(),
-                ..Document::default()
-            };
-            book.add(&document, &mut places);
-        }
-        book.insert(places);
-        book.shrink();
-        *self = book;
+    /// Whether so much is gone that a new book is worth the effort.
+    pub(super) fn is_worn(&self) -> bool {
+        self.gone > MOST_GONE && 4 * self.gone > self.entries.len()
     }
 
     pub(super) fn range(&self, prefix: &str) -> Range<usize> {

@@ -53,44 +53,28 @@ pub(super) fn word_list(file: &'static str) -> Vec<&'static str> {
     words
 }
 
-/// A stretch of a query's Chinese text.
-#[derive(Debug, PartialEq)]
-pub(super) enum Stretch<'a> {
-    /// Names what is looked for.
-    Meaning(&'a str),
-    /// Says at most that a plugin is looked for.
-    Generic(&'a str),
-}
-
-/// Cuts a run of Chinese characters at fillers and generic words.
-pub(super) fn stretches(run: &str) -> Vec<Stretch<'_>> {
+/// Cuts a run of Chinese characters at fillers and generic words; tells of each stretch whether it
+/// says at most that a plugin is looked for.
+pub(super) fn stretches(run: &str) -> Vec<(&str, bool)> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut at = 0;
     while let Some(character) = run[at..].chars().next() {
-        let rest = &run[at..];
-        let generic = GENERIC.iter().find(|word| rest.starts_with(**word));
-        let word = generic.or_else(|| FILLERS.iter().find(|word| rest.starts_with(**word)));
-        let Some(word) = word else {
+        let word =
+            |words: &[&'static str]| words.iter().find(|word| run[at..].starts_with(**word)).map(|word| word.len());
+        let generic = word(&GENERIC);
+        let Some(length) = generic.or_else(|| word(&FILLERS)) else {
             at += character.len_utf8();
             continue;
         };
-        if start < at {
-            found.push(Stretch::Meaning(&run[start..at]));
-        }
-        if generic.is_some() {
-            found.push(Stretch::Generic(&rest[..word.len()]));
-        }
-        at += word.len();
+        found.push((&run[start..at], false));
+        found.extend(generic.map(|length| (&run[at..at + length], true)));
+        at += length;
         start = at;
     }
-    if start < run.len() {
-        found.push(Stretch::Meaning(&run[start..]));
-    }
-    if found.is_empty() {
-        found.push(Stretch::Generic(run));
-    }
-    found
+    found.push((&run[start..], false));
+    found.retain(|(text, _)| !text.is_empty());
+    if found.is_empty() { vec![(run, true)] } else { found }
 }
 
 #[cfg(test)]
@@ -105,8 +89,7 @@ mod tests {
 
     #[test]
     fn fillers_and_generic_words_are_cut_out() {
-        use Stretch::{Generic, Meaning};
-        assert_eq!(stretches("怎么备份数据库的脚本"), [Meaning("备份数据库"), Generic("脚本")]);
-        assert_eq!(stretches("的"), [Generic("的")]);
+        assert_eq!(stretches("怎么备份数据库的脚本"), [("备份数据库", false), ("脚本", true)]);
+        assert_eq!(stretches("的"), [("的", true)]);
     }
 }

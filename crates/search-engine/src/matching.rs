@@ -60,7 +60,7 @@ impl Index {
         let snapshot = self.snapshot();
         let mut plan = plan(query, &snapshot)?;
         if let Some(unwanted) = unwanted
-            && limit_hits <= MOST_EARLY
+            && (1..=MOST_EARLY).contains(&limit_hits)
             && let Some(hits) = early::best(&plan, &snapshot, wanted, unwanted, limit_hits)?
         {
             let hits = best(hits, popularity, limit_hits);
@@ -76,6 +76,9 @@ impl Index {
             ignored = plan.ignore_unknown();
             if !ignored.is_empty() {
                 matches = Matches::of(&plan, &snapshot, wanted, LEAST_SUBJECT)?;
+            }
+            if matches.answers.is_empty() {
+                ignored.clear();
             }
         }
         let answers = matches.answers.len();

@@ -1,5 +1,7 @@
 //! What a user asked for, in terms that the index knows.
 
+use std::ops::Range;
+
 use anyhow::Result;
 
 use super::asked::{What, asked};
@@ -130,18 +132,17 @@ impl Plan {
         let mut before: Option<&Part> = None;
         for (i, part) in parts.iter().enumerate() {
             let next = parts.get(i + 1).map_or(planner.plan.weights.len(), |next| next.first);
-            let words = |from: usize, to: usize| (from..to).fold(0, |words, i| words | 1 << i);
             if !part.text.is_ascii() {
                 planner.dense_synonyms(&part.text, part.first)?;
                 before = None;
                 continue;
             }
-            planner.synonyms(&part.text, words(part.first, next))?;
+            planner.synonyms(&part.text, bits(part.first..next))?;
             if let Some(stem) = stem(&part.text) {
-                planner.synonyms(&stem, words(part.first, next))?;
+                planner.synonyms(&stem, bits(part.first..next))?;
             }
             if let Some(before) = before {
-                planner.synonyms(&format!("{}{}", before.text, part.text), words(before.first, next))?;
+                planner.synonyms(&format!("{}{}", before.text, part.text), bits(before.first..next))?;
             }
             before = Some(part);
         }
@@ -332,7 +333,7 @@ impl Planner<'_> {
                 (_, true) => BRIDGE,
                 (false, _) if any_known && run[left.min(right)..right].chars().nth(1).is_none() => BRIDGE,
                 (false, _) => {
-                    let words = (first..MOST_WORDS.min(first + word.len())).fold(0, |words, i| words | 1 << i);
+                    let words = bits(first..MOST_WORDS.min(first + word.len()));
                     self.plan.unknown.push(Unknown { text: run[left..right].to_owned(), words });
                     UNKNOWN * share(word.len())
                 }
@@ -367,7 +368,7 @@ impl Planner<'_> {
             let known = |end: &usize| !synonyms(&run[bounds[start]..bounds[*end]]).is_empty();
             let end = (start + 2..=longest).rev().find(known);
             if let Some(end) = end {
-                let words = (first + start..(first + end - 1).min(MOST_WORDS)).fold(0, |words, i| words | 1 << i);
+                let words = bits(first + start..(first + end - 1).min(MOST_WORDS));
                 self.synonyms(&run[bounds[start]..bounds[end]], words)?;
             }
             start = end.unwrap_or(start + 1);
@@ -415,7 +416,7 @@ impl Planner<'_> {
     }
 
     fn words_from(&self, first: usize) -> u32 {
-        (first..self.plan.weights.len()).fold(0, |words, i| words | 1 << i)
+        bits(first..self.plan.weights.len())
     }
 
     fn list(&mut self, words: u32, quality: f32, postings: Postings) {
@@ -442,6 +443,11 @@ fn share(pairs: usize) -> f32 {
 /// Where the characters of a run begin and end, as many as are considered.
 fn bounds(run: &str) -> Vec<usize> {
     run.char_indices().map(|(at, _)| at).chain([run.len()]).take(MOST_WORDS + 2).collect()
+}
+
+/// One bit for each of these words.
+fn bits(words: Range<usize>) -> u32 {
+    words.fold(0, |bits, word| bits | 1 << word)
 }
 
 fn is_number(word: &str) -> bool {

@@ -182,6 +182,31 @@ fn the_total_counts_what_is_wanted_and_pages_join_without_gaps() {
 }
 
 #[test]
+fn a_search_with_very_many_answers_ends_early_with_the_same_best() {
+    let documents: Vec<Document> = (0..12_000)
+        .map(|key| {
+            let name = if key % 100 == 7 { "Backup" } else { "Tool" };
+            document(key, &format!("x{key}"), name, if key % 10 == 3 { "backup of redis" } else { "makes a backup" })
+        })
+        .collect();
+    let index = index(&documents);
+    let lift = |key: u64| 1.0 - key as f32 / 12_000.0;
+    for query in ["backup", "backup redis"] {
+        let early = index.search(query, &|_| true, &lift, Some(0), 10).expect("the index answers");
+        let all = index.search(query, &|_| true, &lift, None, 10).expect("the index answers");
+        assert_eq!((early.total, early.is_exact), (10_000, false), "{query}");
+        assert_eq!((all.total, all.is_exact), (10_000, false), "{query}");
+        let keys = |found: &super::Found| found.hits.iter().map(|(key, _)| *key).collect::<Vec<_>>();
+        assert_eq!(keys(&early), keys(&all), "{query}");
+    }
+    // Where too few are certain, all are counted.
+    for unwanted in [Some(3_000), None] {
+        let found = index.search("backup", &|key| key >= 3_000, &lift, unwanted, 10).expect("the index answers");
+        assert_eq!((found.total, found.is_exact), (9_000, true));
+    }
+}
+
+#[test]
 fn endless_queries_cost_little() {
     let index = index(&samples());
     let start = std::time::Instant::now();
