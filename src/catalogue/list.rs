@@ -24,6 +24,9 @@ pub struct PluginList {
     /// Its plugins.
     #[schema(value_type = Vec<PluginItem>)]
     pub plugins: Vec<Arc<PluginItem>>,
+    /// Words of the search that were left out because no plugin has them; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_words: Vec<String>,
 }
 
 /// List entries in memory, by id, with the revision they show.
@@ -66,7 +69,7 @@ pub async fn fill_page(catalogue: &Catalogue, listed: &[Listed], total: u64, pag
         }
     }
     let plugins = listed.iter().filter_map(|listed| items.remove(&*listed.id)).collect();
-    Ok(PluginList { pagination: Pagination::new(page, total), plugins })
+    Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
 }
 
 /// Keeps items just read.

@@ -226,7 +226,7 @@ impl Lists {
         for (tag, slots) in &state.by_tag {
             let mut active = slots.iter().filter(|slot| state.hot[**slot as usize].is_active);
             let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
-            let spelling = first.tags.iter().find(|own| own.to_lowercase() == *tag);
+            let spelling = first.tags.iter().find(|own| search_engine::fold(own) == *tag);
             tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));
         }
         tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -266,6 +266,11 @@ impl Ranking<'_> {
     pub fn fits(&self, key: u64, filter: &Filter) -> bool {
         let Some(slot) = self.0.slot(key) else { return false };
         if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
+    }
+
+    /// How many plugins do not fit, where that is known without asking each.
+    pub fn unwanted(&self, filter: &Filter) -> Option<u64> {
+        filter.is_plain().then(|| (self.0.by_id.len() - self.0.orders[0].len()) as u64)
     }
 
     /// How popular the plugin with this key is, from 0 to 1.

@@ -94,17 +94,24 @@ pub async fn texts_since(db: &PgPool, revision: i64) -> anyhow::Result<Vec<Text>
     texts(db, &ids).await
 }
 
-/// The texts of all listed plugins, read in pieces.
+/// The texts of all listed plugins, read in pieces; those downloaded most come first, as the search index wants them.
 pub fn all_texts(db: &PgPool) -> impl Stream<Item = anyhow::Result<Text>> {
-    let piece = async |(db, after): (PgPool, i64)| {
-        let rows =
-            query!("select key, id from plugins where key > $1 order by key limit 2000", after).fetch_all(&db).await?;
-        let Some(last) = rows.last().map(|row| row.key) else { return anyhow::Ok(None) };
-        let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+    let piece = async |(db, keys): (PgPool, Option<Vec<i64>>)| {
+        let mut keys = match keys {
+            Some(keys) => keys,
+            None => query_scalar!("select key from plugins order by downloads, key desc").fetch_all(&db).await?,
+        };
+        if keys.is_empty() {
+            return anyhow::Ok(None);
+        }
+        let piece = keys.split_off(keys.len().saturating_sub(2_000));
+        let ids = query_scalar!("select id from plugins where key = any($1) order by downloads desc", &piece)
+            .fetch_all(&db)
+            .await?;
         let texts = texts(&db, &ids).await?;
-        Ok(Some((stream::iter(texts.into_iter().map(Ok)), (db, last))))
+        Ok(Some((stream::iter(texts.into_iter().map(Ok)), (db, Some(keys)))))
     };
-    stream::try_unfold((db.clone(), i64::MIN), piece).try_flatten()
+    stream::try_unfold((db.clone(), None), piece).try_flatten()
 }
 
 /// The highest text revision of any plugin; 0 without plugins.

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
-#[schema(as = Standing)]
+#[schema(as = DependencyStatus)]
 pub enum DependencyStatus {
     /// It answers.
     Up,

@@ -214,6 +214,8 @@ async fn maintain(search: &Search) {
     let _turn = search.turn.lock().await;
     let rested = if search.is_behind.load(Ordering::Relaxed) {
         rebuild(search, |_| {}).await
+    } else if search.suggestions.is_worn() {
+        suggest(search).await
     } else {
         spawn_blocking(move || index.rest()).await.map_err(Into::into).flatten()
     };

@@ -7,7 +7,12 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use search_engine::{Found, fold};
 use semver::Version;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 use utoipa::ToSchema;
 
 use super::Search;
@@ -26,6 +31,8 @@ use crate::{
 const MAX_QUERY: usize = 1_000;
 /// The most tags of a filter.
 const MAX_TAGS: usize = 20;
+/// Searches among more than so many plugins, counted once for every four bytes of the query, may take milliseconds.
+const LONG: u64 = 800_000;
 
 /// Whether a list is asked for by words, which is a search.
 pub(super) fn is_search(uri: &Uri) -> bool {
@@ -70,9 +77,10 @@ impl FromParams for Wanted {
         };
         let filter = Filter {
             status: params.choice(&["status"]).unwrap_or_default(),
-            tags,
+            tags: tags.iter().map(|tag| fold(tag)).collect(),
             all_tags,
-            author: params.short_text("author", 255),
+            author: params.short_text("author", 255).as_deref().map(fold),
+            author_word: None,
             min_rating: None,
             runs_on: None,
         };
@@ -190,9 +198,10 @@ fn read_filters(fields: &mut Fields) -> Filter {
     });
     Filter {
         status: fields.optional_choice::<StatusFilter>("status").unwrap_or_default(),
-        tags,
+        tags: tags.iter().map(|tag| fold(tag)).collect(),
         all_tags,
-        author: fields.short_text("author", 255),
+        author: fields.short_text("author", 255).as_deref().map(fold),
+        author_word: None,
         min_rating: fields.optional_number("min_rating", 0.0..=5.0),
         runs_on,
     }
@@ -218,33 +227,85 @@ pub async fn search(
 /// If the database is unavailable.
 pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
-    let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
-    let order = wanted.order.unwrap_or(sort.default_order());
-    let (listed, total) = match words {
-        Some(words) => match_words(search, words, wanted, sort, order)?,
-        None => search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page),
-    };
-    fill_page(&search.catalogue, &listed, total, wanted.page).await
+    let Some(words) = words.filter(|words| words.contains(':')) else { return find_words(search, words, wanted).await };
+    let (words, filter) = qualified(words, &wanted.filter);
+    let Wanted { sort, order, page, .. } = *wanted;
+    let wanted = Wanted { words: None, filter, sort, order, page };
+    find_words(search, Some(words.trim()).filter(|words| !words.is_empty()), &wanted).await
 }
 
-fn match_words(search: &Search, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
+/// Takes `tag:` and `author:` out of what was typed.
+fn qualified(words: &str, filter: &Filter) -> (String, Filter) {
+    let (mut rest, mut filter) = (String::new(), filter.clone());
+    for word in words.split_whitespace() {
+        match word.split_once([':', '：']) {
+            Some((name, tag)) if name.eq_ignore_ascii_case("tag") && !tag.is_empty() => {
+                filter.tags.push(fold(tag));
+                filter.all_tags = true;
+                continue;
+            }
+            // Authors are found by their words, too: that finds the candidates.
+            Some((name, author)) if name.eq_ignore_ascii_case("author") && !author.is_empty() => {
+                filter.author_word = Some(fold(author));
+                rest.push_str(author);
+            }
+            _ => rest.push_str(word),
+        }
+        rest.push(' ');
+    }
+    (rest, filter)
+}
+
+async fn find_words(search: &Search, words: Option<&str>, wanted: &Wanted) -> Result<PluginList> {
+    let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
+    let order = wanted.order.unwrap_or(sort.default_order());
+    let Some(words) = words else {
+        let (listed, total) = search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page);
+        return fill_page(&search.catalogue, &listed, total, wanted.page).await;
+    };
+    let work = search.index.documents().saturating_mul(1 + words.len() as u64 / 4);
+    let matched = || match_words(search, words, wanted, sort, order);
+    // What may take long must not keep other requests waiting.
+    let is_long = work > LONG && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    let (listed, found) = if is_long { block_in_place(matched) } else { matched() }?;
+    let mut list = fill_page(&search.catalogue, &listed, found.total as u64, wanted.page).await?;
+    list.pagination.total_is_exact = found.is_exact;
+    list.ignored_words = found.ignored;
+    Ok(list)
+}
+
+fn match_words(
+    search: &Search,
+    words: &str,
+    wanted: &Wanted,
+    sort: Sort,
+    order: Order,
+) -> Result<(Vec<Listed>, Found)> {
     let (page, filter) = (wanted.page, &wanted.filter);
     let ranking = search.catalogue.lists.ranking();
     let is_best_first = sort == Sort::Relevance && order == Order::Desc;
     let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
     let most = if is_best_first { end } else { usize::MAX };
     let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
-    let found = search.index.search(words, &fits, &popularity, most)?;
-    let mut keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
+    let found = search.index.search(words, &fits, &popularity, ranking.unwanted(filter), most)?;
+    let mut keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     if sort != Sort::Relevance {
-        keys.truncate(found.answers);
-        return Ok(ranking.sorted_page(&keys, sort, order, page));
+        // What is merely related stays behind the answers.
+        let related = keys.split_off(found.answers);
+        if related.is_empty() {
+            return Ok((ranking.sorted_page(&keys, sort, order, page).0, found));
+        }
+        let whole = Page { page: 1, limit: Page::MAX_LIMIT };
+        let mut listed = ranking.sorted_page(&keys, sort, order, whole).0;
+        listed.extend(ranking.listed(&related));
+        let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(listed.len());
+        return Ok((listed[start..end.min(listed.len())].to_vec(), found));
     }
     if order == Order::Asc {
         keys.reverse();
     }
     let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(keys.len());
-    Ok((ranking.listed(&keys[start..end.min(keys.len())]), found.total as u64))
+    Ok((ranking.listed(&keys[start..end.min(keys.len())]), found))
 }
 
 #[cfg(test)]

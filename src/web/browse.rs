@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use search_engine::fold;
 
 use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
@@ -70,9 +71,10 @@ impl Asked {
     fn wanted(&self) -> Wanted {
         let filter = Filter {
             status: self.choice::<StatusFilter>("status").unwrap_or_default(),
-            tags: self.tags(),
+            tags: self.tags().iter().map(|tag| fold(tag)).collect(),
             all_tags: true,
-            author: Some(self.get("author").to_owned()).filter(|author| !author.is_empty()),
+            author: Some(fold(self.get("author"))).filter(|author| !author.is_empty()),
+            author_word: None,
             min_rating: self.get("rating").parse().ok().filter(|rating| (0.0..=5.0).contains(rating)),
             runs_on: self.get("runs_on").parse().ok(),
         };
@@ -132,6 +134,8 @@ struct Browse {
     words: String,
     sort: &'static str,
     plugins: Vec<Arc<PluginItem>>,
+    /// Words that were left out of the search.
+    ignored: String,
     pagination: Pagination,
     steps: Vec<u32>,
     tags: Vec<(String, usize)>,
@@ -163,10 +167,11 @@ async fn make(web: &Web, page: PageContext, asked: Asked) -> Result<Browse> {
     }
     let filters = ["author", "rating", "runs_on", "status"];
     Ok(Browse {
-        page,
         words: asked.get("q").trim().to_owned(),
         sort,
         plugins: found.plugins,
+        ignored: found.ignored_words.join(page.t("、", ", ")),
+        page,
         pagination: found.pagination,
         steps: steps(&found.pagination),
         tags,
