@@ -68,12 +68,16 @@ in_bucket() {
     esac
 }
 
+# Runs nginx's program on the configuration that the service uses.
+on_nginx() { compose exec -T nginx nginx -c /etc/nginx/marketplace/nginx.conf "$@"; }
+
 # Runs a shell script beside the packages: $store is their folder, $backup the folder of the copies.
 beside_packages() {
     if [ "$kind" = processes ]; then
         store=${STORE:?say where the packages are: STORE=FOLDER} backup=$2 sh -euc "$1"
     else
-        compose run --rm --no-deps -T --user root --cap-add DAC_OVERRIDE --cap-add CHOWN --entrypoint sh \
+        # The service has no capabilities: DAC_OVERRIDE and FOWNER for files of others, CHOWN to give them back.
+        compose run --rm --no-deps -T --user root --cap-add DAC_OVERRIDE --cap-add FOWNER --cap-add CHOWN --entrypoint sh \
             --volume "$2:/backup" -e store=/srv/packages -e backup=/backup web -euc "$1"
     fi
 }

@@ -361,6 +361,7 @@ impl Config {
         ensure!(server.max_connections >= 1, "server.max_connections must be at least 1");
         ensure!(server.max_connections_per_address >= 1, "server.max_connections_per_address must be at least 1");
         ensure!(self.auth.access_token_seconds >= 1, "auth.access_token_seconds must be at least 1");
+        ensure!(self.auth.refresh_token_seconds >= 1, "auth.refresh_token_seconds must be at least 1");
         Ok(())
     }
 
