@@ -170,7 +170,7 @@ make_installation() {
     if [ -d "$here" ]; then (cd "$here" && docker compose --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1) || true; fi
     rm -rf "$here"
     mkdir "$here"
-    (cd "$root" && git ls-files -z 2>/dev/null | xargs -0 -r cp --parents -t "$here" 2>/dev/null) || true
+    (cd "$root" && git ls-files -z --cached --others --exclude-standard 2>/dev/null | xargs -0 -r cp --parents -t "$here" 2>/dev/null) || true
     [ -x "$here/scripts/deploy" ] || cp -r "$root"/{scripts,deploy,docker-compose.yml} "$here/"
     cd "$here"
     # Names that the engine's own name server does not take; ports beside those of a server that may run here.

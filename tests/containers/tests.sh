@@ -1,7 +1,7 @@
 # Sourced by scripts/test-containers: what is proven, one function each, on the installation in $here.
 # shellcheck shell=bash disable=SC2154
 
-all_tests=(start restore bad_input rolling scaling settings configuration crash failed_deploy certificates clients faults confinement)
+all_tests=(start restore bad_input rolling scaling settings configuration crash failed_deploy certificates clients faults confinement backups alerts)
 
 run_tests() {
     local name began status wrong=0
@@ -117,7 +117,12 @@ stop_load() {
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
 }
 
-asked_so_far() { compose logs --no-log-prefix --since 10m nginx | wc -l; }
+# How many requests the load has made so far.
+load_asked() {
+    kill -USR1 "$(cat "$cache/load.pid")" 2>/dev/null || fails "the load has ended: $(tail -n 3 "$cache/load.log")"
+    sleep 0.3
+    tail -n 1 "$cache/load.log"
+}
 
 # Ends the load once it has asked so often, and asserts that at most so many requests were lost.
 load_lost() {
@@ -162,6 +167,365 @@ test_restore() {
     began=$SECONDS
     scripts/restore "$backup" --yes >>"$cache/compose.log" 2>&1 || { tail -n 5 "$cache/compose.log" >&2; fails "restore in place"; }
     diff <(echo "$before") <(answers) >&2 || fails "what clients see is not as it was"
+    # That session is younger than the backup.
+    ada=$(sign_in ada)
     [ "$(publish "$ada" late 1.0.0)" = 201 ] || fails "cannot publish after the second restore"
     figures="new machine $spent s, in place $((SECONDS - began)) s"
+}
+
+# Three servers under load; $1 is how many seconds to wait for them.
+three_servers() {
+    set_env WEB_REPLICAS 3
+    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    [ "$(servers | wc -l)" = 3 ] || fails "there are $(servers | wc -l) servers"
+    # Sessions of before a restore are gone.
+    : >"$cache/tokens"
+    local user
+    for user in ada bob cyd dan; do sign_in "$user" >>"$cache/tokens"; done
+}
+
+# Runs a command under load until so many requests have been asked after it has ended.
+under_load() {
+    local most=$1 least=$2
+    shift 2
+    start_load
+    "$@" >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "$*"; }
+    sleep 12
+    while [ "$(load_asked)" -lt "$least" ]; do sleep 2; done
+    load_lost "$most" "$least"
+}
+
+test_rolling() {
+    local before began
+    three_servers
+    before=$(servers)
+    make_release 1.0.2
+    began=$SECONDS
+    under_load 0 5000 scripts/deploy 1.0.2
+    [ "$(running_release)" = "1.0.2 " ] || fails "runs $(running_release)"
+    [ "$(servers | wc -l)" = 3 ] || fails "there are $(servers | wc -l) servers"
+    for server in $before; do ! docker inspect "$server" >/dev/null 2>&1 || fails "an old server is left"; done
+    grep -q 'deployed geektools-marketplace:1.0.2: 3 servers' "$cache/step.log" || fails "does not say what runs"
+    figures="$loss, $((SECONDS - began)) s in all"
+}
+
+test_scaling() {
+    three_servers
+    scale() { set_env WEB_REPLICAS "$1" && docker compose up --detach --wait; }
+    grow_and_shrink() { scale 5 && sleep 5 && scale 2 && sleep 5 && scale 3; }
+    local kept
+    kept=$(servers | sed -n 1p)
+    under_load 0 3000 grow_and_shrink
+    docker inspect "$kept" >/dev/null || fails "the first server was replaced"
+    figures="3, 5, 2, 3 servers by compose up: $loss"
+}
+
+test_settings() {
+    three_servers
+    local before
+    before=$(servers)
+    # What concerns another service leaves the servers alone.
+    set_env GRAFANA_PASSWORD "$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"
+    start_load
+    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    [ "$(servers)" = "$before" ] || fails "servers were replaced although nothing that concerns them has changed"
+    # What concerns them is brought in without a loss.
+    echo MARKETPLACE__LIMITS__REGISTER=77/hour >web.env
+    scripts/deploy --same >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "deploy --same"; }
+    sleep 8
+    load_lost 0 3000
+    compose exec -T web marketplace config show 2>/dev/null | grep -q '77/hour' ||
+        docker inspect "$(servers | sed -n 1p)" | grep -q '77/hour' || fails "the new setting is not in force"
+    rm web.env
+    figures="$loss"
+}
+
+test_configuration() {
+    three_servers
+    # As git does it: a new file under the old name.
+    { cat deploy/nginx/upstream.conf; echo "add_header X-New-Configuration yes;"; } >new.conf
+    mv new.conf deploy/nginx/upstream.conf
+    sed 's/add_header Referrer-Policy $add_referrer_policy always;/&\n        add_header X-New-Configuration yes always;/' deploy/nginx/nginx.conf >new.conf
+    mv new.conf deploy/nginx/nginx.conf
+    under_load 0 1500 scripts/deploy --same
+    api --head "$url/api/v1/plugins" | grep -qi '^x-new-configuration: yes' || fails "the new nginx.conf is not in force"
+    grep -q 'nginx runs deploy/nginx/nginx.conf' "$cache/step.log" || fails "does not say what nginx runs"
+    cp deploy/nginx/nginx.conf good.conf
+    echo 'nonsense;' >>deploy/nginx/nginx.conf
+    if scripts/deploy --same >"$cache/step.log" 2>&1; then fails "deployed with a wrong nginx.conf"; fi
+    grep -q 'nginx does not accept' "$cache/step.log" || fails "does not say what is wrong: $(tail -n 2 "$cache/step.log")"
+    mv good.conf deploy/nginx/nginx.conf
+    # Keep-alive clients through several reloads.
+    reloads() { local n; for n in 1 2 3 4 5; do docker compose exec -T nginx nginx -c /etc/nginx/marketplace/nginx.conf -s reload; sleep 4; done; }
+    local first=$loss
+    under_load 0 1500 reloads
+    figures="new nginx.conf: $first; five reloads: $loss"
+}
+
+test_crash() {
+    three_servers
+    start_load
+    local victim
+    victim=$(servers | sed -n 1p)
+    docker kill --signal KILL "$victim" >/dev/null
+    sleep 8
+    docker start "$victim" >/dev/null
+    sleep 10
+    # The process inside, as the kernel would when memory runs out.
+    kill -KILL "$(pgrep -P "$(docker inspect --format '{{.State.Pid}}' "$(servers | tail -n 1)")" | sed -n 1p)"
+    sleep 10
+    # At most what each worked on: two clients of sixteen at a time.
+    load_lost 6 1500 1.5
+    figures="two servers killed: $loss"
+}
+
+test_failed_deploy() {
+    three_servers
+    local before image status
+    before=$(servers | sort)
+    image=$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)
+    make_bad_release bad-check 'echo "error: server.port: this release wants another one" >&2; exit 1'
+    make_bad_release bad-serve '[ \$1 != serve ] || { echo "fatal: cannot serve" >&2; exit 1; }'
+    make_bad_release bad-health '[ \$1 != serve ] || exec sleep 300; [ \$1 != health ]'
+    start_load
+    for bad in bad-check bad-serve bad-health none-such; do
+        status=0
+        WAIT=15 scripts/deploy "$bad" >"$cache/step.log" 2>&1 || status=$?
+        [ "$status" != 0 ] || fails "$bad was deployed"
+        [ "$(servers | sort)" = "$before" ] || fails "$bad: other servers run than before"
+        [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "$bad starts next"
+        case $bad in
+        bad-check) grep -q 'wants another one' "$cache/step.log" && grep -q 'nothing was changed' "$cache/step.log" ;;
+        none-such) grep -q 'neither in the registry nor on this machine' "$cache/step.log" ;;
+        *) grep -q 'went back to' "$cache/step.log" ;;
+        esac || { tail -n 5 "$cache/step.log" >&2; fails "$bad: does not say why"; }
+    done
+    # A deployment that is interrupted half-way.
+    (setsid scripts/deploy 1.0.2 >"$cache/step.log" 2>&1 & echo $! >"$cache/deploy.pid"; wait)  &
+    while ! [ "$(servers | wc -l)" -gt 3 ]; do sleep 0.5; done
+    kill -TERM "$(cat "$cache/deploy.pid")"
+    wait
+    [ "$(servers | sort)" = "$before" ] || fails "interrupted: other servers run than before"
+    [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "interrupted: the new one starts next"
+    load_lost 1 2000
+    local lost_before=$loss
+    # After a reboot of the machine the containers start as they are; those that are missing as the tag says.
+    docker compose restart >>"$cache/compose.log" 2>&1
+    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    [ "$(docker inspect --format '{{.Image}}' $(servers) | sort -u)" = "$image" ] || fails "another release after a restart"
+    figures="five kinds of failure: $lost_before"
+}
+
+# Somebody on the network: a namespace of its own, with the addresses 198.51.100.7 and 2001:db8:51::7.
+start_neighbour() {
+    ip netns add marketplace-client
+    ip link add mp-host type veth peer name mp-client netns marketplace-client
+    ip addr add 198.51.100.1/24 dev mp-host
+    ip -6 addr add 2001:db8:51::1/64 dev mp-host nodad
+    ip link set mp-host up
+    ip netns exec marketplace-client sh -ec '
+        ip addr add 198.51.100.7/24 dev mp-client
+        ip -6 addr add 2001:db8:51::7/64 dev mp-client nodad
+        ip link set lo up; ip link set mp-client up
+        ip route add default via 198.51.100.1; ip -6 route add default via 2001:db8:51::1'
+}
+
+stop_neighbour() {
+    ip netns del marketplace-client 2>/dev/null || true
+    ip link del mp-host 2>/dev/null || true
+}
+
+test_clients() {
+    local line address
+    stop_neighbour
+    start_neighbour
+    trap stop_neighbour EXIT
+    ask() { ip netns exec marketplace-client curl --silent --insecure --max-time 10 "$@"; }
+    for address in 198.51.100.7=198.51.100.1 2001:db8:51::7='[2001:db8:51::1]'; do
+        # A failed sign-in, which the audit log and the limits note too.
+        local there=${address#*=} from=${address%%=*} id
+        id=$(ask --dump-header - --output /dev/null "https://$there:$https/api/v1/auth/login" -H 'x-forwarded-for: 9.9.9.9' \
+            -H 'content-type: application/json' -d '{"username":"nobody","password":"wrong one"}' |
+            sed -nE 's/^x-request-id: ([^\r]*).*/\1/Ip')
+        [ -n "$id" ] || fails "no answer from $there"
+        sleep 1.5
+        line=$(compose logs --no-log-prefix --since 1m nginx | grep "$id" | jq -r .client)
+        [ "$line" = "$from" ] || fails "nginx sees $line instead of $from"
+        line=$(compose logs --no-log-prefix --since 1m web | grep -F "$id" | jq -r '.client // empty' | sort -u)
+        [ "$line" = "$from" ] || fails "the application sees $line instead of $from"
+    done
+    figures="IPv4 and IPv6 clients seen as they are, by nginx and the application"
+}
+
+test_certificates() {
+    local token answer
+    # Let's Encrypt's question, answered by a worker that is not root.
+    (umask 077; echo token-1 >deploy/acme/.well-known/acme-challenge/t1)
+    # certbot itself makes them readable.
+    chmod 644 deploy/acme/.well-known/acme-challenge/t1
+    answer=$(curl --silent --max-time 5 "http://localhost:$http/.well-known/acme-challenge/t1")
+    [ "$answer" = token-1 ] || fails "the challenge answers '$answer'"
+    # Everything else goes to where clients come in, port included.
+    answer=$(curl --silent --max-time 5 --output /dev/null --write-out '%{redirect_url}' "http://127.0.0.1:$http/abc?d=e")
+    [ "$answer" = "$url/abc?d=e" ] || fails "plain HTTP is sent to '$answer'"
+    # What monitor says of the certificate holds this.
+    monitored() {
+        answer=$(BACKUP=0 DISK=101 CA=${2:-} scripts/monitor --verbose 2>&1 | grep certificate) || true
+        grep -qi "$1" <<<"$answer" || fails "monitor says: $answer"
+    }
+    monitored 'PROBLEM.*clients refuse it: self'
+    monitored '^ok .*ends in 89 days' deploy/tls/fullchain.pem
+    # Renewed by the documented steps: a new file in the folder, and a reload; for another name at first.
+    cp -r deploy/tls tls.before
+    for name in elsewhere.example.org localhost; do
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj "/CN=$name" \
+            -addext "subjectAltName=DNS:$name" -keyout new.key -out new.pem 2>/dev/null
+        mv new.key deploy/tls/privkey.pem && mv new.pem deploy/tls/fullchain.pem
+        docker compose exec -T nginx nginx -c /etc/nginx/marketplace/nginx.conf -s reload
+        sleep 2
+        case $name in
+        localhost) monitored 'PROBLEM.*ends in 4 days' deploy/tls/fullchain.pem ;;
+        *) monitored 'PROBLEM.*hostname mismatch' deploy/tls/fullchain.pem ;;
+        esac
+    done
+    rm -r deploy/tls && mv tls.before deploy/tls
+    docker compose up --detach --force-recreate --wait nginx >>"$cache/compose.log" 2>&1
+    figures="challenge 200; chain, name and end are checked; a renewed one is served after a reload"
+}
+
+test_faults() {
+    local answer line
+    ada=$(sign_in ada)
+    # Larger than the limit, in both protocols.
+    head -c 130000000 /dev/zero >"$cache/large"
+    for protocol in --http1.1 --http2; do
+        answer=$(api $protocol "$url/api/v1/plugins" -H "authorization: Bearer $ada" -F "plugin_file=@$cache/large" || true)
+        [ "$(jq -r .code <<<"$answer")" = package_too_large ] || fails "$protocol: ${answer:0:200}"
+    done
+    rm "$cache/large"
+    # What nginx answers by itself names the request in its log, without its query.
+    sleep 1.5
+    line=$(compose logs --no-log-prefix --since 1m nginx | grep '"status":413' | tail -n 1)
+    [ "$(jq -r '.method + " " + .uri' <<<"$line")" = "POST /api/v1/plugins" ] || fails "the log says $line"
+    answer=$(api "$url/metrics?secret=x" | jq -r .request_id)
+    sleep 1.5
+    line=$(compose logs --no-log-prefix --since 1m nginx | grep "$answer")
+    [ "$(jq -r '.method + " " + .uri' <<<"$line")" = "GET /metrics" ] || fails "the log says $line"
+    # Every line of the servers' log is JSON, from the first on.
+    compose logs --no-log-prefix web | jq -e . >/dev/null || fails "the log is not JSON"
+    # Metrics describe themselves.
+    answer=$(compose exec -T nginx curl --silent http://web:5000/metrics)
+    for name in $(grep -v '^#' <<<"$answer" | sed -E 's/[{ ].*//; s/_(bucket|sum|count)$//' | sort -u); do
+        grep -q "^# HELP $name " <<<"$answer" || fails "$name has no HELP line"
+    done
+    figures="413 in the envelope by HTTP/1.1 and HTTP/2; logs name method and address"
+}
+
+test_confinement() {
+    local service container
+    for service in web db redis nginx; do
+        container=$(compose ps --quiet "$service" | sed -n 1p)
+        [ "$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$container")" -gt 0 ] || fails "$service has no limit of processes"
+        for secret in POSTGRES_PASSWORD REDIS_PASSWORD JWT_SECRET_KEY; do
+            ! grep -qFf <(sed -n "s/^$secret=//p" .env) <(docker inspect "$container") || fails "docker inspect of $service shows $secret"
+        done
+    done
+    for secret in POSTGRES_PASSWORD REDIS_PASSWORD JWT_SECRET_KEY; do
+        cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' >"$cache/ps" || true
+        ! grep -qFf <(sed -n "s/^$secret=//p" .env) "$cache/ps" || fails "ps shows $secret"
+    done
+    for image in $(sed -nE 's/^ +image: ([a-z][^$ ]*)$/\1/p' docker-compose.yml); do
+        [[ $image =~ :v?[0-9]+\.[0-9]+(\.[0-9]+)?(-|$) ]] || fails "$image is no exact version"
+    done
+    figures="no secret in docker inspect or ps; limits of processes; exact versions"
+}
+
+test_backups() {
+    local at began
+    rm -rf backups "$cache/afar"
+    # Off the machine: an S3 server when there is one, else another folder, by the same program.
+    set_env BACKUP_REMOTE "$cache/afar"
+    set_env BACKUP_PASSWORD "a long one for the tests"
+    docker compose up --detach --force-recreate --wait wal >>"$cache/compose.log" 2>&1
+    ada=$(sign_in ada)
+    KEEP_DAYS=3 scripts/backup >"$cache/step.log" 2>&1 || { cat "$cache/step.log" >&2; fails "backup"; }
+    # Between two backups a version and a rating are written, and a minute's run of cron comes by.
+    package between 1.0.0
+    [ "$(publish "$ada" between 1.0.0)" = 201 ] || fails "cannot publish"
+    api "$url/api/v1/plugins/between/ratings" -H "authorization: Bearer $ada" -H 'content-type: application/json' -d '{"rating":5}' >/dev/null
+    sleep 1.5
+    at=$(date --utc '+%Y-%m-%d %H:%M:%SZ')
+    sleep 1.5
+    # Then somebody destroys everything, and the machine goes with all that is on it.
+    package mischief 1.0.0
+    [ "$(publish "$ada" mischief 1.0.0)" = 201 ] || fails "cannot publish"
+    sed "s/VALUE/x/" <<<"truncate plugin_ratings" | docker compose exec -T db psql -q -U marketplace marketplace -c "delete from ratings" >/dev/null 2>&1 || true
+    began=$SECONDS
+    scripts/backup --changes || fails "backup --changes"
+    local minute=$((SECONDS - began))
+    ! grep -rqs "between\|CREATE TABLE" "$cache/afar" || fails "what is off the machine can be read"
+    docker compose down --volumes >>"$cache/compose.log" 2>&1
+    rm -rf backups
+    # A wrong password reads nothing.
+    ! BACKUP_PASSWORD=wrong scripts/backup --fetch >"$cache/step.log" 2>&1 || fails "fetched with a wrong password"
+    rm -rf backups
+    scripts/backup --fetch >"$cache/step.log" 2>&1 || { cat "$cache/step.log" >&2; fails "fetch"; }
+    docker compose up --detach --wait db >>"$cache/compose.log" 2>&1
+    began=$SECONDS
+    scripts/restore --at "$at" --yes >"$cache/step.log" 2>&1 || { tail -n 12 "$cache/step.log" >&2; fails "restore --at"; }
+    [ "$(api "$url/api/v1/plugins/between" | jq -r .data.rating)" = 5 ] || [ "$(api "$url/api/v1/plugins/between" | jq -r .data.rating)" = 5.0 ] || fails "the row between two backups is lost"
+    [ "$(status_of "$url/api/v1/plugins/between/download")" = 200 ] || fails "the package between two backups is lost"
+    [ "$(status_of "$url/api/v1/plugins/mischief")" = 404 ] || fails "what came later is still there"
+    figures="a row and a package between two backups came back on a new machine in $((SECONDS - began)) s; run of a minute $minute s; encrypted"
+    set_env BACKUP_REMOTE ""
+    # Old ones go by their age, the last one stays.
+    mkdir -p backups/20200101T000000Z
+    cp backups/2*Z/packages.sha256 backups/20200101T000000Z/ 2>/dev/null || true
+    touch -d '2020-01-01' backups/20200101T000000Z
+    scripts/backup >/dev/null 2>&1 || fails "backup after the restore"
+    [ ! -e backups/20200101T000000Z ] || fails "an old backup stays"
+}
+
+test_alerts() {
+    local receiver targets name body
+    python3 "$root/tests/containers/receivers.py" "$cache/received" 172.30.42.1 18025 18026 >"$cache/receivers.log" 2>&1 </dev/null &
+    receiver=$!
+    # shellcheck disable=SC2064  # this process
+    trap "kill $receiver 2>/dev/null" EXIT
+    for line in ALERT_EMAIL=operator@example.org ALERT_WEBHOOK=http://172.30.42.1:18026/alerts SMTP_SERVER=172.30.42.1:18025 \
+        SMTP_FROM=marketplace@example.org SMTP_TLS=false ALERT_WAIT=1s; do
+        set_env "${line%%=*}" "${line#*=}"
+    done
+    scripts/make-env --check || fails ".env is refused"
+    docker compose up --detach prometheus alertmanager node-exporter blackbox-exporter postgres-exporter redis-exporter nginx-exporter \
+        >>"$cache/compose.log" 2>&1 || { tail -n 3 "$cache/compose.log"; fails "monitoring does not start"; }
+    scripts/backup >/dev/null 2>&1 || fails "backup"
+    query() { compose exec -T nginx curl --silent --get "http://prometheus:9090/api/v1/$1" --data-urlencode "query=${2:-}"; }
+    for _ in $(seq 60); do
+        [ "$(query query 'count(up == 1)' | jq -r '.data.result[0].value[1]')" -ge 6 ] 2>/dev/null && break
+        sleep 2
+    done
+    targets=$(query query 'up == 0' | jq -r '.data.result[].metric.job')
+    [ -z "$targets" ] || fails "not measured: $targets"
+    [ "$(query alertmanagers | jq '.data.activeAlertmanagers | length')" = 1 ] || fails "Prometheus knows no Alertmanager"
+    [ "$(query rules | jq -r '[.data.groups[].rules[] | select(.health == "err")] | length')" = 0 ] || fails "a rule is wrong"
+    # What the rules about the machine read is measured.
+    for name in node_filesystem_avail_bytes probe_ssl_earliest_cert_expiry probe_success pg_up pg_stat_database_numbackends \
+        pg_settings_max_connections pg_replication_slot_slot_is_active redis_up nginx_up \
+        'marketplace_backup_last_success_timestamp_seconds{what="everything"}'; do
+        [ "$(query query "count($name)" | jq '.data.result | length')" = 1 ] || fails "nobody measures $name"
+    done
+    scripts/monitor --test-alert >/dev/null || fails "no test alert"
+    for _ in $(seq 40); do
+        grep -qs TestAlert "$cache/received.mail" && grep -qs TestAlert "$cache/received.http" && break
+        sleep 1
+    done
+    grep -qs 'TestAlert' "$cache/received.mail" || { compose logs --tail 5 alertmanager >&2; fails "no mail arrived"; }
+    grep -qs 'TestAlert' "$cache/received.http" || fails "nothing arrived at the webhook"
+    # No false alarm: neither from the start nor from a deployment.
+    scripts/deploy --same >"$cache/step.log" 2>&1 || fails "deploy"
+    sleep 20
+    body=$(query alerts | jq -r '[.data.alerts[] | select(.state == "firing") | .labels.alertname] | unique | join(" ")')
+    [ -z "$body" ] || fails "false alarm: $body"
+    figures="$(query query 'count(up == 1)' | jq -r '.data.result[0].value[1]') targets measured, $(query rules | jq '[.data.groups[].rules[]] | length') rules; a test alert arrived by mail and webhook; none from a deployment"
 }
