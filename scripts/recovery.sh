@@ -67,7 +67,15 @@ echo "local all all trust" >"$data/pg_hba.conf"
 touch "$data/recovery.signal"
 chown postgres:postgres "$data/recovery.signal" "$data/pg_hba.conf"
 as_postgres() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
-start() { as_postgres pg_ctl -D "$data" -l /tmp/log -o "$1" -w -t 86400 start >/dev/null 2>&1; }
+# Starts it and waits until it has recovered; fails when it ends instead.
+start() {
+    as_postgres pg_ctl -D "$data" -l /tmp/log -o "$1" -W start >/dev/null 2>&1
+    sleep 1
+    until as_postgres psql --host=/tmp --username=marketplace --dbname=marketplace -XAtc "select 1" >/dev/null 2>&1; do
+        as_postgres pg_ctl -D "$data" status >/dev/null 2>&1 || return 1
+        sleep 0.5
+    done
+}
 : >/tmp/log
 chown postgres /tmp/log
 if ! start "-c recovery_target_time=\"$at\""; then

@@ -173,6 +173,75 @@ test_restore() {
     figures="new machine $spent s, in place $((SECONDS - began)) s"
 }
 
+test_bad_input() {
+    local before answer said backup file small n
+    before=$(servers) answer=$(answers)
+    # What fails must say this, and leave servers and data as they are.
+    refuses() {
+        local words=$1 status=0
+        shift
+        "$@" >"$cache/step.log" 2>&1 || status=$?
+        [ "$status" != 0 ] || fails "accepted: $*"
+        grep -q -- "$words" "$cache/step.log" || { tail -n 5 "$cache/step.log" >&2; fails "does not say '$words': $*"; }
+        [ "$(servers)" = "$before" ] || fails "other servers run after: $*"
+    }
+    cp .env good.env
+    for bad in "WEB_REPLICAS=three WEB_REPLICAS" "WEB_REPLICA=3 WEB_REPLICA" "HTTPS_PORT=99999 HTTPS_PORT" \
+        "MARKETPLACE__LIMITS__LOGIN=3/minute web.env" "JWT_SECRET_KEY= JWT_SECRET_KEY" "REDIS_PASSWORD=changeme REDIS_PASSWORD" \
+        "ALERT_EMAIL=a@example.org SMTP_SERVER" "DATABASE_CONNECTIONS=500 POSTGRES_CONNECTIONS"; do
+        set_env "$(cut -d= -f1 <<<"$bad")" "$(cut -d= -f2- <<<"${bad% *}")"
+        refuses "${bad##* }" scripts/deploy --same
+        cp good.env .env
+    done
+    rm good.env
+    echo MARKETPLACE__SERVER__HEADER_TIMEOUT_SECONDS=soon >web.env
+    refuses 'HEADER_TIMEOUT_SECONDS' scripts/deploy --same
+    rm web.env
+    # A full disk while backing up.
+    scripts/backup >/dev/null 2>&1 || fails "backup"
+    backup=$(find backups -maxdepth 1 -name '2*Z' | sort | tail -n 1)
+    small=$cache/small
+    mkdir -p "$small"
+    mount -t tmpfs -o size=400k tmpfs "$small"
+    refuses 'the backup did not finish' scripts/backup "$small" || { umount "$small"; return 1; }
+    grep -qi 'no space left' "$cache/step.log" || { umount "$small"; fails "does not say that the disk is full"; }
+    n=$(find "$small" -maxdepth 1 -name '2*' | wc -l)
+    umount "$small"
+    [ "$n" = 0 ] || fails "half a backup is left"
+    # Damaged: a package, the dump; a folder that is none.
+    file=$(find backups/packages -name '*.tar.gz' | sort | sed -n 1p)
+    cp "$file" "$cache/whole"
+    head -c 100 "$cache/whole" >"$file"
+    refuses 'missing or damaged; nothing was changed' scripts/restore "$backup" --yes
+    cp "$cache/whole" "$file"
+    cp "$backup/database.dump" "$cache/whole"
+    head -c $(($(stat -c %s "$cache/whole") * 9 / 10)) "$cache/whole" >"$backup/database.dump"
+    refuses 'damaged; nothing was changed' scripts/restore "$backup" --yes
+    cp "$cache/whole" "$backup/database.dump"
+    refuses 'is no backup' scripts/restore backups/packages --yes
+    refuses 'in the future' scripts/restore --at 2999-01-01 --yes
+    refuses 'holds no backup of before' scripts/restore --at 2001-01-01 --yes
+    # Of a newer release.
+    compose exec -T db psql -qXU marketplace marketplace -c "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'newer', true, '', 0)"
+    scripts/backup >"$cache/step.log" 2>&1
+    said=$(sed 's/: .*//' "$cache/step.log" | tail -n 1)
+    compose exec -T db psql -qXU marketplace marketplace -c "delete from _sqlx_migrations where version = 9999"
+    refuses 'of a newer release' scripts/restore "$said" --yes
+    rm -r "$said"
+    # Interrupted half-way: when the servers have stopped, and as soon as the database is being replaced.
+    for n in 1 3; do
+        setsid scripts/restore "$backup" --yes >"$cache/step.log" 2>&1 </dev/null &
+        file=$!
+        while [ -n "$(compose ps --quiet --status running web)" ] && kill -0 "$file" 2>/dev/null; do sleep 0.2; done
+        sleep "$n"
+        kill -TERM "$file" 2>/dev/null || true
+        wait "$file" || true
+        [ "$(status_of "$url/api/v1/plugins")" = 200 ] || { tail -n 5 "$cache/step.log" >&2; fails "an interrupted restore leaves nothing running"; }
+        diff <(echo "$answer") <(answers) >&2 || fails "an interrupted restore has changed what there was"
+    done
+    figures="8 wrong settings, a full disk, 5 unfit backups, 2 interruptions: each refused by name, nothing lost"
+}
+
 # Three servers under load; $1 is how many seconds to wait for them.
 three_servers() {
     set_env WEB_REPLICAS 3

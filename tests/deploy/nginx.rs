@@ -208,7 +208,7 @@ async fn raw(nginx: &Nginx, request: &str) -> (String, Value) {
 
 #[test]
 fn nginx_and_the_application_have_one_limit_for_uploads() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/nginx.conf")).unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/nginx.conf")).unwrap();
     let limits: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("client_max_body_size ")).collect();
     assert_eq!(limits, [format!("{MAX_UPLOAD};")]);
 }
