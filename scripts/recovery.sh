@@ -1,5 +1,5 @@
 # Sourced by restore: the database as it was at any moment, by PostgreSQL's own recovery.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2016
 
 # Makes a backup of a moment from the last copy of the database's files before it and the log since, and prints its
 # folder. It happens in a container of its own: the database that runs is not touched.

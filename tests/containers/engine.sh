@@ -69,7 +69,13 @@ named_images() { sed -nE 's/^ +image: ([a-z][^$ ]*)$/\1/p' "$root/docker-compose
 
 make_images() {
     local image folder
-    has_image debian:bookworm-slim || pull debian:bookworm-slim || make_base bookworm
+    # What the last stage of the Dockerfile begins with.
+    image=$(sed -n 's/^ARG DEBIAN=//p' "$root/Dockerfile")
+    if ! has_image "$image" && ! pull "$image"; then
+        has_image debian:bookworm-slim || make_base bookworm
+        docker tag debian:bookworm-slim "$image"
+    fi
+    # shellcheck disable=SC2013  # names, not lines
     for image in $(named_images); do
         case $image in
         postgres:*) folder=db ;;
@@ -122,6 +128,7 @@ make_base() {
 
 make_stand_in() {
     local image=$1 folder=$2 base
+    # shellcheck disable=SC2013
     for base in $(sed -nE 's/^FROM debian:([a-z]+)-slim.*/\1/p' "$root/tests/containers/$folder/Dockerfile"); do
         has_image "debian:$base-slim" || make_base "$base"
     done
@@ -172,7 +179,7 @@ make_installation() {
     mkdir "$here"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard 2>/dev/null | xargs -0 -r cp --parents -t "$here" 2>/dev/null) || true
     [ -x "$here/scripts/deploy" ] || cp -r "$root"/{scripts,deploy,docker-compose.yml} "$here/"
-    cd "$here"
+    cd "$here" || return
     # Names that the engine's own name server does not take; ports beside those of a server that may run here.
     http=18080 https=18443
     url=https://localhost:$https
