@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2015,SC2086,SC2164
 # Sourced by run, test, .ci/run and scripts/sqlx-prepare: what has to be installed, and private services that leave
 # nothing behind.
 

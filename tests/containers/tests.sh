@@ -260,7 +260,7 @@ under_load() {
     shift 2
     start_load
     "$@" >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "$*"; }
-    sleep 12
+    sleep 8
     while [ "$(load_asked)" -lt "$least" ]; do sleep 2; done
     load_lost "$most" "$least"
 }
@@ -299,37 +299,40 @@ test_settings() {
     start_load
     docker compose up --detach --wait >>"$cache/compose.log" 2>&1
     [ "$(servers)" = "$before" ] || fails "servers were replaced although nothing that concerns them has changed"
-    # What concerns them is brought in without a loss.
+    # What concerns them is brought in without a loss, and so is a new configuration of nginx; as git does it, by a new file
+    # under the old name.
     echo MARKETPLACE__LIMITS__REGISTER=77/hour >web.env
+    sed 's/add_header Referrer-Policy $add_referrer_policy always;/&\n        add_header X-New-Configuration yes always;/' \
+        deploy/nginx/nginx.conf >new.conf
+    mv new.conf deploy/nginx/nginx.conf
     scripts/deploy --same >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "deploy --same"; }
     sleep 8
     load_lost 0 3000
-    compose exec -T web marketplace config show 2>/dev/null | grep -q '77/hour' ||
-        docker inspect "$(servers | sed -n 1p)" | grep -q '77/hour' || fails "the new setting is not in force"
+    for server in $(servers); do
+        docker exec "$server" marketplace config check >"$cache/settings"
+        grep -q '77/hour' "$cache/settings" || fails "the new setting is not in force"
+    done
+    api --head "$url/api/v1/plugins" >"$cache/head"
+    grep -qi '^x-new-configuration: yes' "$cache/head" || fails "the new nginx.conf is not in force"
+    grep -q "nginx runs deploy/nginx/nginx.conf $(sha256sum <deploy/nginx/nginx.conf | cut -c1-12)" "$cache/step.log" ||
+        fails "does not say what nginx runs"
     rm web.env
-    figures="$loss"
+    figures="changed .env leaves servers alone; changed web.env and nginx.conf: $loss"
 }
 
 test_configuration() {
+    local status=0
     three_servers
-    # As git does it: a new file under the old name.
-    { cat deploy/nginx/upstream.conf; echo "add_header X-New-Configuration yes;"; } >new.conf
-    mv new.conf deploy/nginx/upstream.conf
-    sed 's/add_header Referrer-Policy $add_referrer_policy always;/&\n        add_header X-New-Configuration yes always;/' deploy/nginx/nginx.conf >new.conf
-    mv new.conf deploy/nginx/nginx.conf
-    under_load 0 1500 scripts/deploy --same
-    api --head "$url/api/v1/plugins" | grep -qi '^x-new-configuration: yes' || fails "the new nginx.conf is not in force"
-    grep -q 'nginx runs deploy/nginx/nginx.conf' "$cache/step.log" || fails "does not say what nginx runs"
     cp deploy/nginx/nginx.conf good.conf
     echo 'nonsense;' >>deploy/nginx/nginx.conf
-    if scripts/deploy --same >"$cache/step.log" 2>&1; then fails "deployed with a wrong nginx.conf"; fi
-    grep -q 'nginx does not accept' "$cache/step.log" || fails "does not say what is wrong: $(tail -n 2 "$cache/step.log")"
+    scripts/deploy --same >"$cache/step.log" 2>&1 || status=$?
     mv good.conf deploy/nginx/nginx.conf
+    [ "$status" != 0 ] || fails "deployed with a wrong nginx.conf"
+    grep -q 'nginx does not accept' "$cache/step.log" || fails "does not say what is wrong: $(tail -n 2 "$cache/step.log")"
     # Keep-alive clients through several reloads.
-    reloads() { local n; for n in 1 2 3 4 5; do docker compose exec -T nginx nginx -c /etc/nginx/marketplace/nginx.conf -s reload; sleep 4; done; }
-    local first=$loss
+    reloads() { local n; for n in 1 2 3 4 5; do docker compose exec -T nginx nginx -s reload; sleep 3; done; }
     under_load 0 1500 reloads
-    figures="new nginx.conf: $first; five reloads: $loss"
+    figures="a wrong nginx.conf is refused; five reloads: $loss"
 }
 
 test_crash() {
@@ -371,13 +374,15 @@ test_failed_deploy() {
         esac || { tail -n 5 "$cache/step.log" >&2; fails "$bad: does not say why"; }
     done
     # A deployment that is interrupted half-way.
-    (setsid scripts/deploy 1.0.2 >"$cache/step.log" 2>&1 & echo $! >"$cache/deploy.pid"; wait)  &
+    setsid scripts/deploy 1.0.2 >"$cache/step.log" 2>&1 </dev/null &
+    bad=$!
     while ! [ "$(servers | wc -l)" -gt 3 ]; do sleep 0.5; done
-    kill -TERM "$(cat "$cache/deploy.pid")"
-    wait
+    kill -TERM "$bad"
+    wait "$bad" || true
     [ "$(servers | sort)" = "$before" ] || fails "interrupted: other servers run than before"
     [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "interrupted: the new one starts next"
-    load_lost 1 2000
+    # An upload that is just being passed on while the servers of a bad release come and go may be answered 503.
+    load_lost 4 2000 2
     local lost_before=$loss
     # After a reboot of the machine the containers start as they are; those that are missing as the tag says.
     docker compose restart >>"$cache/compose.log" 2>&1
@@ -428,7 +433,7 @@ test_clients() {
 }
 
 test_certificates() {
-    local token answer
+    local answer
     # Let's Encrypt's question, answered by a worker that is not root.
     (umask 077; echo token-1 >deploy/acme/.well-known/acme-challenge/t1)
     # certbot itself makes them readable.
@@ -560,7 +565,7 @@ test_backups() {
 
 test_alerts() {
     local receiver targets name body gateway
-    gateway=$(docker network inspect --format '{{(index .IPAM.Config 0).Gateway}}' geektools-marketplace_front)
+    gateway=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}' "$(compose ps --quiet nginx)")
     python3 "$root/tests/containers/receivers.py" "$cache/received" "$gateway" 18025 18026 >"$cache/receivers.log" 2>&1 </dev/null &
     receiver=$!
     # shellcheck disable=SC2064  # this process
