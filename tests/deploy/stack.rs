@@ -318,7 +318,8 @@ impl Nginx {
 
 fn upstream(folder: &Path, ports: &[u16]) -> String {
     let servers: String =
-        ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=1 fail_timeout=10s;\n")).collect();
+        ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=1 fail_timeout=7s;\n")).collect();
+    let always = servers.replace("max_fails=1", "max_fails=0");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
@@ -326,7 +327,7 @@ fn upstream(folder: &Path, ports: &[u16]) -> String {
     format!(
         "{temporary}map '' $public_url {{ default ''; }}\n\
          upstream marketplace {{\n    zone marketplace 128k;\n{servers}    keepalive 64;\n    keepalive_timeout 1s;\n}}\n\
-         upstream marketplace_uploads {{\n    zone marketplace_uploads 128k;\n{servers}}}\n\
+         upstream marketplace_again {{\n    zone marketplace_again 128k;\n{always}}}\n\
          upstream marketplace_publish {{\n    hash $cookie_session consistent;\n{servers}}}\n"
     )
 }
