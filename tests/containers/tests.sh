@@ -127,6 +127,8 @@ load_asked() {
 # Ends the load once it has asked so often, and asserts that at most so many requests were lost.
 load_lost() {
     local most=$1 least=$2 slowest=${3:-1}
+    # A second is for a machine that has nothing else to do.
+    awk -v cores="$(nproc)" '{ exit !($1 > 4 * cores) }' /proc/loadavg && slowest=3
     stop_load
     loss=$(jq -r '"\(.lost) of \(.asked) lost, slowest \(.slowest) s"' "$cache/load.json")
     if ! jq -e ".lost <= $most and .asked >= $least and .slowest < $slowest" "$cache/load.json" >/dev/null; then
@@ -363,7 +365,7 @@ test_failed_deploy() {
     start_load
     for bad in bad-check bad-serve bad-health none-such; do
         status=0
-        WAIT=15 scripts/deploy "$bad" >"$cache/step.log" 2>&1 || status=$?
+        WAIT=8 scripts/deploy "$bad" >"$cache/step.log" 2>&1 || status=$?
         [ "$status" != 0 ] || fails "$bad was deployed"
         [ "$(servers | sort)" = "$before" ] || fails "$bad: other servers run than before"
         [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "$bad starts next"
