@@ -10,7 +10,8 @@ why_not() {
         :
     elif [ -S /var/run/docker.sock ] && [ -e /var/run/docker.pid ] && kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then
         echo "an engine is running here already, whose networks and ports it might disturb"
-    elif ip route | grep -q '^172\.30\.42\.'; then
+    # Not of an earlier run of ours that was killed.
+    elif [ ! -d "$cache/data" ] && ip route | grep -q '^172\.30\.42\.'; then
         echo "the network of docker-compose.yml, 172.30.42.0/24, is in use here"
     elif ! grep -q overlay /proc/filesystems && ! modprobe overlay 2>/dev/null; then
         echo "the kernel has no overlayfs"
