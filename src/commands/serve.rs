@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::start::{Database, connect_alone, open_app};
 use crate::{
     app::{self, App},
-    config::Config,
+    config::{Config, LogFormat},
     http::server,
     observe::logs,
     plugins,
@@ -122,6 +122,10 @@ async fn watch(cluster: Arc<Cluster>) {
 
 fn announce(address: SocketAddr, config: &Config) {
     info!(%address, "listening");
+    // For people; a program that reads the log as JSON would stumble over it.
+    if config.log.format == LogFormat::Json {
+        return;
+    }
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let here = format!("http://{host}:{}", address.port());
     let shown = if config.public_url().is_empty() { &here } else { config.public_url() };

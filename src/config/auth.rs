@@ -17,6 +17,7 @@ section!(
 impl Auth {
     pub(super) fn check(&self, is_public: bool) -> anyhow::Result<()> {
         ensure!(self.access_token_seconds >= 1, "auth.access_token_seconds must be at least 1");
+        ensure!(self.refresh_token_seconds >= 1, "auth.refresh_token_seconds must be at least 1");
         ensure!(
             !is_public || !self.jwt_secret.is_weak(32),
             "auth.jwt_secret is weak: with server.public_url set it must be at least 32 random characters \

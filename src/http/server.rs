@@ -60,6 +60,11 @@ const MAX_RESETS: usize = 20;
 /// When the server stops, how long a connection without any byte yet may still begin a request.
 const FIRST_BYTE_GRACE: Duration = Duration::from_millis(500);
 
+/// How long a drained server stays after it has closed its port. A proxy that has yet to learn of its end is refused at
+/// once and asks another server, while the address of a container that has gone answers nothing until a timeout. Longer
+/// than a proxy keeps an address that it has looked up (`valid` in deploy/nginx/upstream.conf).
+const REFUSAL: Duration = Duration::from_secs(3);
+
 /// Connections that may wait in the kernel to be accepted. With more at once, some clients have to retry after a second.
 const ACCEPT_BACKLOG: u32 = 4096;
 
@@ -126,8 +131,13 @@ pub async fn serve(listeners: Vec<(TcpListener, Router)>, config: &config::Serve
     accepting.join_all().await;
     info!("stopping: no new connections, finishing {} open ones", stopping.receiver_count());
     let _ = stopping.send(());
+    let refused = async {
+        if config.drain_seconds > 0 {
+            tokio::time::sleep(REFUSAL).await;
+        }
+    };
     let patience = Duration::from_secs(config.shutdown_timeout_seconds);
-    if timeout(patience, stopping.closed()).await.is_err() {
+    if tokio::join!(timeout(patience, stopping.closed()), refused).0.is_err() {
         warn!("some connections did not finish in time");
     }
 }
