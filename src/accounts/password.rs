@@ -103,7 +103,7 @@ impl HashPermit {
     }
 }
 
-/// A place in the line for a core, given up also by whoever goes away while waiting.
+/// A place in the queue for a core, given up when the waiting future is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

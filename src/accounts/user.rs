@@ -71,7 +71,7 @@ impl CurrentUser {
         Self { id, username: username.to_owned(), credential }
     }
 
-    /// Whether this is a session of an account whose role is `admin`. Never with an API token, whoever owns it.
+    /// Whether this is a session of an account whose role is `admin`. Never with an API token, whatever the role of its owner.
     pub fn is_admin(&self) -> bool {
         matches!(self.credential, Credential::Session { is_admin: true, .. })
     }

@@ -65,7 +65,7 @@ pub fn router(catalogue: Arc<Catalogue>) -> Routes {
     Routes::new().api(Policy::read(), routes!(list::tags)).with_state(catalogue)
 }
 
-/// Above this many changes at once, sorting anew is cheaper than moving entries one by one.
+/// Above this many changes at once, sorting again is cheaper than moving entries one by one.
 const MANY: usize = 256;
 
 /// What lists, searches and feeds show, kept in memory and filled from the database.
@@ -278,7 +278,7 @@ impl Ranking<'_> {
         self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)
     }
 
-    /// A page of found plugins, sorted anew.
+    /// A page of found plugins in another order.
     pub fn sorted_page(&self, found: &[u64], sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
         let slots = found.iter().filter_map(|key| self.0.slot(*key)).collect();
         self.0.sorted_page(slots, sort, order, page)

@@ -117,7 +117,7 @@ struct Dependencies {
 
 /// The routes of health, in the API and at the root.
 pub fn router(health: Arc<Health>) -> Routes {
-    let policy = Policy::without_budget("whoever watches the server must hear of it however much others ask");
+    let policy = Policy::without_budget("monitoring must get an answer under any load");
     Routes::new()
         .api(policy, routes!(self::health))
         .get("/health", policy, self::health)
@@ -145,7 +145,7 @@ pub async fn health(State(health): State<Arc<Health>>) -> Result<Json<Success<Re
     Ok(Success::of(Report { status, version: env!("CARGO_PKG_VERSION"), dependencies }))
 }
 
-/// Answers as long as the process can: whoever gets no answer should start it anew.
+/// Answers as long as the process can: without an answer it should be restarted.
 pub async fn live() -> Json<Success<Live>> {
     Success::of(Live { status: "live", version: env!("CARGO_PKG_VERSION") })
 }

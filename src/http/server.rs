@@ -88,8 +88,8 @@ pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// Serves each router at its listener until `stop` completes, then finishes what is running, within the configured time.
 /// All listeners share the limits of connections, and end together.
 ///
-/// Between the two it may go on for a while with the last request of each connection, so that whoever
-/// keeps connections open, as nginx does, finds none closed under a request it has just sent.
+/// Between the two it may go on for a while with the last request of each connection, so that a client
+/// that keeps connections open, as nginx does, finds none closed under a request it has just sent.
 pub async fn serve(listeners: Vec<(TcpListener, Router)>, config: &config::Server, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let timeouts = Timeouts::new(config);
@@ -263,7 +263,7 @@ impl Server {
         let mut connection = pin!(self.builder.serve_connection_with_upgrades(stream, service));
         let mut wait_for_timeout = pin!(stats.wait_for_timeout(self.timeouts));
         let ended = tokio::select! {
-            // The connection first: a request that is here already is read before it hears of the end.
+            // The connection first: a request that is here already is read before the shutdown.
             biased;
             ended = connection.as_mut() => ended,
             reason = wait_for_timeout.as_mut() => {

@@ -155,7 +155,7 @@ pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Recei
     let kind = authorize_publish(&mut tx, user, &package.manifest, &received.hash).await?;
     failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
-    // Not earlier: whoever still waits for a connection shall stop waiting when the client leaves.
+    // Not earlier: a request that still waits for a connection ends when its client leaves.
     let storing = store(plugins.clone(), user.id, tx, kind, received, package.manifest);
     tokio::spawn(storing.in_current_span()).await?
 }

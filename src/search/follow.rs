@@ -208,7 +208,7 @@ pub fn start_jobs(search: &Arc<Search>, jobs: &mut Jobs) {
     jobs.every(MAINTENANCE, search, async |search| maintain(&search).await);
 }
 
-/// A round of rest for the index: mends it when it is behind, else frees what only changes need.
+/// Maintains the index: rebuilds it if it is behind, else frees what only changes need.
 async fn maintain(search: &Search) {
     let index = search.index.clone();
     let _turn = search.turn.lock().await;
@@ -220,6 +220,6 @@ async fn maintain(search: &Search) {
         spawn_blocking(move || index.rest()).await.map_err(Into::into).flatten()
     };
     if let Err(e) = rested {
-        error!(error = format!("{e:#}"), "the search index is not at rest");
+        error!(error = format!("{e:#}"), "the search index cannot be maintained");
     }
 }

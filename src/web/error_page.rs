@@ -1,7 +1,7 @@
 //! Around every page: headers that keep it safe, the chosen language, and failures as pages.
 //!
-//! Stands outside the API's own layer, which writes the envelope: whoever asked for a page gets the
-//! same refusal as a page, whoever did not keeps the envelope.
+//! Outside the layer that writes the envelope: a client that accepts HTML gets the same refusal as a page, any
+//! other keeps the envelope.
 
 use std::sync::Arc;
 

@@ -210,7 +210,7 @@ enum Credentials {
     None,
 }
 
-/// The budget of a request whose user the headers do not prove: an extension of the request, for whoever finds out.
+/// The budget of a request whose user the headers do not prove: an extension of the request, read by the extractors that find out.
 ///
 /// What nobody draws by the end of the request is drawn from the budget of its address.
 #[derive(Clone)]
