@@ -45,7 +45,7 @@ pub struct StoredFile {
     pub executable: bool,
     /// SHA-256 of its bytes, in hex.
     pub hash: String,
-    /// Its text, cut after [`MAX_SHOWN`] bytes; none when the package holds too much to keep.
+    /// Its text, cut after `MAX_SHOWN` bytes; none when the package holds too much to keep.
     pub text: Option<Arc<str>>,
 }
 

@@ -326,3 +326,27 @@ fn routes_are_added_with_a_policy_only() {
         }
     }
 }
+
+/// Names in a section of a manifest, as Rust writes them.
+fn dependencies(manifest: &toml::Table, section: &str) -> Vec<String> {
+    let names = manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    for package in crates.chain([root.to_owned()]) {
+        let manifest: toml::Table = fs::read_to_string(package.join("Cargo.toml")).unwrap().parse().unwrap();
+        let mut used = Vec::new();
+        for folder in ["src", "tests", "examples"].map(|name| package.join(name)).iter().filter(|path| path.exists()) {
+            collect(folder, &mut used);
+        }
+        let sources: String = used.into_iter().map(|(_, text)| text).collect();
+        for name in ["dependencies", "dev-dependencies"].iter().flat_map(|section| dependencies(&manifest, section)) {
+            let is_used = [format!("{name}::"), format!("use {name};")].iter().any(|path| sources.contains(path));
+            assert!(is_used, "{} does not use {name}", package.display());
+        }
+    }
+}
