@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
@@ -25,7 +25,8 @@ use crate::{
     accounts, admin, catalogue,
     error::{Error, Result, codes},
     http::{
-        cached_response, health,
+        cached_response::{self, CachedResponse},
+        health,
         middleware::{self, RequestContext},
         openapi,
         policy::{Enforcer, Policy, Routes},
@@ -65,12 +66,14 @@ pub fn router(app: &Arc<App>) -> Router {
         trusted_proxies: app.config.server.trusted_proxies.clone(),
     });
     let metrics = Routes::new().get("/metrics", Policy::read(), metrics).with_state(app.clone());
-    let document = openapi::complete(parts.document());
+    let document = Arc::new(CachedResponse::new(openapi::complete(parts.document()).into()));
     let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
     let documentation = Router::from(documentation).layer(map_response(documentation_policy));
     let router = parts
         .merge(metrics)
-        .get("/api/openapi.json", Policy::read(), async move || openapi::answer(&document))
+        .get("/api/openapi.json", Policy::read(), move |headers: HeaderMap| async move {
+            openapi::answer(&document, &headers)
+        })
         .library(Policy::read(), documentation)
         .into_router(
             &enforcer,
