@@ -12,10 +12,6 @@ use axum::{
 use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::{
-        CompressionLayer,
-        predicate::{NotForContentType, Predicate, SizeAbove},
-    },
     cors::{AllowHeaders, AllowOrigin, Any, CorsLayer},
 };
 use utoipa_swagger_ui::SwaggerUi;
@@ -25,7 +21,7 @@ use crate::{
     accounts, admin, catalogue,
     error::{Error, Result, codes},
     http::{
-        cached_response::{self, CachedResponse},
+        cached_response::CachedResponse,
         health,
         middleware::{self, RequestContext},
         openapi,
@@ -80,15 +76,12 @@ pub fn router(app: &Arc<App>) -> Router {
             (Policy::read(), web::not_found),
             (Policy::read(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
         );
-    let compressible =
-        SizeAbove::new(cached_response::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
     // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
     // request. And here addresses can be rewritten before they are matched. Inside is only the policy of each route,
     // so that its refusals pass through all of this too.
     let service = ServiceBuilder::new()
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
-        .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn_with_state(app.web.clone(), web::around))
         .layer(from_fn_with_state(context, middleware::around))
         // A page in a browser may read refusals, and asking whether it may draws on no budget.
