@@ -114,7 +114,10 @@ pub async fn compress(mut response: Response, accept_encoding: Option<&HeaderVal
     if !is_compressible {
         return response;
     }
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let mut varies = headers.get_all(header::VARY).iter().filter_map(|vary| vary.to_str().ok());
+    if !varies.any(|vary| vary.to_ascii_lowercase().contains("accept-encoding")) {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
     let (coding, compress): (_, fn(&[u8]) -> io::Result<Vec<u8>>) = match accepted(accept_encoding) {
         Coding::Identity => return response,
         Coding::Gzip => ("gzip", |bytes| gzip(bytes, 1)),
