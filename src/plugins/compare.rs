@@ -23,7 +23,7 @@ use super::{
 use crate::{
     catalogue::PluginId,
     data::derived::{Derived, Work},
-    error::{OrRefuse, Result, codes},
+    error::{Error, Result, codes},
     http::{
         cache::{self, Kind},
         envelope::Success,
@@ -137,12 +137,24 @@ pub async fn compare_versions(
     Path((id, range)): Path<(PluginId, String)>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
+    let (from, to) = versions_of(&range)?;
     let what = format!("comparison {from} {to}");
     let ready = of_plugin(&plugins, Kind::Contents, id.as_str(), &what, 0, || async {
         cache::json(&*Success::of(compare(&plugins, &id, from, to).await?))
     });
     Ok(revalidated(ready.await?.respond(&headers)))
+}
+
+/// The two versions of a range.
+///
+/// # Errors
+/// 404 when it is none.
+pub fn versions_of(range: &str) -> Result<(&str, &str)> {
+    let (zh, en) = (
+        "请写出两个版本，中间用 ... 分隔，例如 1.0.0...1.1.0",
+        "Name two versions with ... between them, such as 1.0.0...1.1.0",
+    );
+    range.split_once("...").ok_or_else(|| Error::new(&codes::VERSION_NOT_FOUND).saying(zh, en))
 }
 
 impl Derived for Comparison {

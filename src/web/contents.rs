@@ -184,7 +184,7 @@ pub(super) async fn compare(
     Path((id, range)): Path<(PluginId, String)>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
+    let (from, to) = plugins::versions_of(&range)?;
     let make = async |visitor: Visitor| {
         let comparison = plugins::compare(&web.plugins, &id, from, to).await?;
         let plugin = plugin::find(&web, &id).await?;
