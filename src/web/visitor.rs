@@ -119,7 +119,12 @@ impl Visitor {
         P: Template,
         F: Future<Output = Result<P>> + Send,
     {
-        let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
+        let render = |page: P| -> Result<String> {
+            let mut html = page.render().map_err(|e| Error::Internal(e.into()))?;
+            // It may be kept for long, and grew by doubling.
+            html.shrink_to_fit();
+            Ok(html)
+        };
         self.look.keep_parameters(parameters);
         let Look { lang, ref base, ref path, ref query, .. } = self.look;
         let kind = if query.is_empty() { kind } else { Kind::Query };

@@ -147,8 +147,9 @@ async fn many_streams(address: &str, token: &str) -> tokio::task::JoinHandle<()>
     driver
 }
 
-/// One HTTP/2 connection that asks for many responses and reads none, with windows of this size.
-async fn not_read(address: &str, path: &str, window: u32) -> (TcpStream, Vec<u8>) {
+/// One HTTP/2 connection that asks for many responses and reads none, with windows of this size. Pages are made for each
+/// request, because it is signed in.
+async fn not_read(address: &str, path: &str, token: &str, window: u32) -> (TcpStream, Vec<u8>) {
     // The frames by hand: a client library would read.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -162,7 +163,12 @@ async fn not_read(address: &str, path: &str, window: u32) -> (TcpStream, Vec<u8>
     frame(4, 0, 0, &[&[0, 4][..], &window.to_be_bytes()].concat());
     frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes());
     // :method GET, :scheme http (both from the static table), :path and :authority as literals.
-    let head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 1], b"x"].concat();
+    let mut head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 1], b"x"].concat();
+    let cookie = format!("session={token}");
+    // `cookie` from the static table; the length of its value takes more than seven bits.
+    let (low, high) = ((cookie.len() - 0x7f) % 0x80, (cookie.len() - 0x7f) / 0x80);
+    head.extend([0x0f, 0x11, 0x7f, low as u8 | 0x80, high as u8]);
+    head.extend(cookie.as_bytes());
     for i in 0..100 {
         frame(1, 0x5, 2 * i + 1, &head);
     }
@@ -251,7 +257,7 @@ async fn memory_is_flat_whatever_is_sent(db: PgPool) {
     for path in paths.into_iter().chain(["/api/v1/plugins/wordy/compare/1.0.0...1.1.0", "/api/openapi.json"]) {
         for window in [0, 0x7fff_ffff] {
             let name = format!("HTTP/2: 100 of {path} not read, with windows of {window}");
-            let unread = join_all((0..CLIENTS).map(|_| not_read(address, path, window)));
+            let unread = join_all((0..CLIENTS).map(|_| not_read(address, path, &token, window)));
             worst.push((cost(&server, &ada, &name, &idle, unread).await, path));
         }
     }

@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 
 /// The most bytes of all unsent responses.
-const MAX_BYTES: usize = 24 * 1024 * 1024;
+const MAX_BYTES: usize = 12 * 1024 * 1024;
 /// What a response takes that is read from a file while it is sent: the piece that was read last.
 const STREAMED: usize = 256 * 1024;
 /// Bytes given to a stream at a time. They are copied: a slice would keep the whole response in memory.
@@ -170,7 +170,7 @@ mod tests {
         let unsent = Arc::<UnsentResponses>::default();
         let keep = |client: &str| unsent.keep(&client.into(), Body::from(vec![b'a'; MIB]));
         let honest = keep("honest");
-        let greedy: Vec<_> = (0..24).map(|_| keep("greedy")).collect();
+        let greedy: Vec<_> = (0..MAX_BYTES / MIB).map(|_| keep("greedy")).collect();
         assert_eq!(lock(&unsent.0).bytes, MAX_BYTES);
         let newest = keep("honest");
         let mut whole = Vec::new();
