@@ -33,6 +33,8 @@ pub struct CachedResponse {
     zstd: OnceLock<Bytes>,
 }
 
+type Compressor = fn(&[u8]) -> io::Result<Vec<u8>>;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Coding {
     Identity,
@@ -87,7 +89,7 @@ impl CachedResponse {
         if (self.body.len() as u64) < WORTH_COMPRESSING {
             return (self.body.clone(), None);
         }
-        let made = |slot: &OnceLock<Bytes>, make: fn(&[u8]) -> io::Result<Vec<u8>>| {
+        let made = |slot: &OnceLock<Bytes>, make: Compressor| {
             slot.get_or_init(|| make(&self.body).map_or_else(|_| self.body.clone(), Bytes::from)).clone()
         };
         match accepted(request.get(header::ACCEPT_ENCODING)) {
@@ -118,7 +120,7 @@ pub async fn compress(mut response: Response, accept_encoding: Option<&HeaderVal
     if !varies.any(|vary| vary.to_ascii_lowercase().contains("accept-encoding")) {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    let (coding, compress): (_, fn(&[u8]) -> io::Result<Vec<u8>>) = match accepted(accept_encoding) {
+    let (coding, compress): (_, Compressor) = match accepted(accept_encoding) {
         Coding::Identity => return response,
         Coding::Gzip => ("gzip", |bytes| gzip(bytes, 1)),
         Coding::Brotli => ("br", |bytes| brotli(bytes, 1)),
