@@ -243,7 +243,7 @@ async fn what_nobody_sees_in_a_script_is_shown_and_warned_of(db: PgPool) {
     for (version, text) in
         [("1.0.0", "echo hello\r\n# 中文 👍\n".to_owned()), ("1.1.0", format!("echo {}\n", hidden.join(" ")))]
     {
-        let package = package("hello", version).file("more.sh", &text).file("scripts/hello.sh", &text);
+        let package = package("hello", version).without_files().file("more.sh", &text).file("scripts/hello.sh", &text);
         ada.publish(&package).await.expect(201);
     }
     let page = async |path: &str| app.anyone().get(&format!("//plugins/hello{path}")).await.expect(200).text();
