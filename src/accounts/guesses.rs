@@ -5,8 +5,9 @@
 //! address that the account signed in from before; all other addresses share one count.
 //!
 //! Nor must it tell which e-mail address belongs to which username. So what is refused with 429 is counted by the name
-//! that was typed, whether or not an account has it. What all unknown addresses tried for an account under both of its names is counted
-//! too, so that nobody gets twice the guesses; when that count is used up, every password is wrong.
+//! that was typed, whether or not an account has it. What was tried for an account under both of its names is counted too, for all unknown
+//! addresses together and for each known one, so that nobody gets twice the guesses: when that count is used up, every
+//! password is wrong, and those who try the other name learn nothing from the answers they still get.
 
 use super::{
     Accounts,
@@ -26,7 +27,7 @@ pub(super) struct Attempt {
     pub address_hash: String,
     address: Subject,
     name: Subject,
-    /// The account's total from unknown addresses; none from a known one, or when there is no such account.
+    /// The account's total under both names, from all unknown addresses or from a known one; none without an account.
     account: Option<Subject>,
 }
 
@@ -40,10 +41,9 @@ impl Attempt {
         let address_hash = accounts.signer.hash(&format!("address {address}"))?;
         let is_known = queries::is_known_address(&accounts.db, typed, &address_hash).await?;
         let typed: String = typed.to_lowercase().chars().take(MAX_NAME).collect();
-        let (name, account) = match is_known {
-            true => (Subject::name("name", &format!("{typed} from {address}")), None),
-            false => (Subject::name("name", &typed), found.map(|user| Subject::name("account", &user.id.to_string()))),
-        };
+        let from = if is_known { format!(" from {address}") } else { String::new() };
+        let name = Subject::name("name", &format!("{typed}{from}"));
+        let account = found.map(|user| Subject::name("account", &format!("{}{from}", user.id)));
         let attempt = Self { address_hash, address, name, account };
         attempt.check(&accounts.limits)?;
         Ok(attempt)

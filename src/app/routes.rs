@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
@@ -15,10 +15,6 @@ use tower::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::{
-        CompressionLayer,
-        predicate::{NotForContentType, Predicate, SizeAbove},
-    },
     cors::{AllowHeaders, AllowOrigin, Any, CorsLayer},
 };
 use utoipa_swagger_ui::SwaggerUi;
@@ -28,7 +24,8 @@ use crate::{
     accounts, admin, catalogue,
     error::{Error, Result, codes},
     http::{
-        cached_response, health,
+        cached_response::CachedResponse,
+        health,
         middleware::{self, RequestContext},
         openapi,
         policy::{Enforcer, Policy, Routes},
@@ -68,20 +65,20 @@ pub fn router(app: &Arc<App>) -> Router {
         trusted_proxies: app.config.server.trusted_proxies.clone(),
     });
     let metrics = Routes::new().get("/metrics", Policy::read(), metrics).with_state(app.clone());
-    let document = openapi::complete(parts.document());
+    let document = Arc::new(CachedResponse::new(openapi::complete(parts.document()).into()));
     let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
     let documentation = Router::from(documentation).layer(map_response(documentation_policy));
     let router = parts
         .merge(metrics)
-        .get("/api/openapi.json", Policy::read(), async move || openapi::answer(&document))
+        .get("/api/openapi.json", Policy::read(), move |headers: HeaderMap| async move {
+            openapi::answer(&document, &headers)
+        })
         .library(Policy::read(), documentation)
         .into_router(
             &enforcer,
             (Policy::read(), web::not_found),
             (Policy::read(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
         );
-    let compressible =
-        SizeAbove::new(cached_response::WORTH_COMPRESSING).and(NotForContentType::new("application/gzip"));
     // Around the router as one service, not as layers of it: those would be boxed and copied route by route for each
     // request. And here addresses can be rewritten before they are matched. Inside is only the policy of each route,
     // so that its refusals pass through all of this too.
@@ -89,7 +86,6 @@ pub fn router(app: &Arc<App>) -> Router {
         // What API and website have; another listener would not.
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
-        .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn_with_state(app.web.clone(), web::html_errors))
         .layer(MapResponseLayer::new(middleware::safe_headers))
         // What every request has.

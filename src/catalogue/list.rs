@@ -10,7 +10,7 @@ use super::{Catalogue, Listed, PluginItem, queries};
 use crate::{
     error::{Error, Result},
     http::{
-        cache,
+        cache::{self, Kind},
         envelope::Success,
         page::{Page, Pagination},
     },
@@ -113,7 +113,7 @@ struct Tag {
     (status = 200, body = Success<Tags>),
 ))]
 pub async fn tags(State(catalogue): State<Arc<Catalogue>>, headers: HeaderMap) -> Result<Response> {
-    let ready = catalogue.cache.local("tags".to_owned(), catalogue.lists.version(0), || async {
+    let ready = catalogue.cache.local(Kind::Listed, "tags".to_owned(), catalogue.lists.version(0), || async {
         let tags = catalogue.lists.tags().into_iter().map(|(tag, count)| Tag { tag, count }).collect();
         cache::json(&*Success::of(Tags { tags }))
     });

@@ -28,8 +28,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 const PERIOD_DOWN: Duration = Duration::from_millis(250);
 /// Longest time for a read.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
-/// How long work that waits may go on after it began when the database is down.
+/// How long a request that waits may go on after the database went down.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same of a request that began while the database was down: what takes longer waits for the database.
+const GRACE_DOWN: Duration = Duration::from_millis(500);
 
 /// What is known of the database.
 #[derive(Default)]
@@ -83,15 +85,32 @@ impl DatabaseMonitor {
     /// # Errors
     /// Those of the query, and 503 when it was not asked or given up.
     pub async fn read<T>(&self, query: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(READ_PATIENCE, self.unless_down(query)).await.unwrap_or_else(|_| Err(down()))
+    }
+
+    /// Does work that needs the database, unless that is down or goes down meanwhile.
+    ///
+    /// # Errors
+    /// Those of the work, and 503 when it was not begun or given up.
+    pub async fn unless_down<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check()?;
-        timeout(READ_PATIENCE, query).await.unwrap_or_else(|_| Err(down()))
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.went_down() => Err(down()),
+        }
+    }
+
+    /// Waits until the database is down.
+    pub async fn went_down(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.is_down.subscribe().wait_for(|is_down| *is_down).await;
     }
 
     /// Waits until the database has been down for as long as work may wait for it.
     pub async fn lost(&self) {
-        sleep(GRACE).await;
-        // The sender lives as long as `self`.
-        let _ = self.is_down.subscribe().wait_for(|is_down| *is_down).await;
+        sleep(if self.is_down() { GRACE_DOWN } else { GRACE }).await;
+        self.went_down().await;
     }
 
     /// Does work in the background that waits for the database, unless that is down meanwhile.

@@ -8,8 +8,11 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, counter, gauge};
-use moka::ops::compute::{CompResult, Op};
-use tokio::time::timeout;
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+};
+use tokio::time::sleep;
 use tracing::debug;
 
 use super::cached_response::CachedResponse;
@@ -25,6 +28,17 @@ const UNKNOWN_PATIENCE: Duration = Duration::from_secs(4);
 /// The same while the database is down: what it takes to make an answer from memory alone.
 const DOWN_PATIENCE: Duration = Duration::from_millis(250);
 
+/// What an answer depends on. Each kind has memory of its own, so that none displaces another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On the catalogue, or on a plugin: there are a few of these for each plugin.
+    Listed,
+    /// On what is inside a package.
+    Contents,
+    /// On words or numbers that a client chooses: there are as many of these as clients like.
+    Query,
+}
+
 /// The state of the world an answer is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -37,7 +51,9 @@ pub struct Version {
 
 /// Both layers.
 pub struct Cache {
-    memory: moka::future::Cache<String, Kept>,
+    listed: Memory,
+    contents: Memory,
+    queries: Memory,
     redis: Option<Arc<Redis>>,
     database: Arc<DatabaseMonitor>,
     seconds: u64,
@@ -47,6 +63,8 @@ pub struct Cache {
     shared_hits: Counter,
     shared_misses: Counter,
 }
+
+type Memory = moka::future::Cache<String, Kept>;
 
 #[derive(Clone)]
 struct Kept {
@@ -58,9 +76,16 @@ impl Cache {
     /// A cache of at most so many bytes in memory, and Redis behind it when there is one.
     pub fn new(bytes: u64, seconds: u64, redis: Option<Arc<Redis>>, database: Arc<DatabaseMonitor>) -> Self {
         let weigh = |key: &String, kept: &Kept| u32::try_from(key.len() + kept.ready.weight()).unwrap_or(u32::MAX);
+        // What was asked for last is kept; by default, what is asked for often would be.
+        let memory = |bytes: u64| {
+            let memory = Memory::builder().max_capacity(bytes).weigher(weigh);
+            memory.eviction_policy(EvictionPolicy::lru()).build()
+        };
         let count = |layer, outcome| counter!("cache_requests_total", "layer" => layer, "outcome" => outcome);
         Self {
-            memory: moka::future::Cache::builder().max_capacity(bytes).weigher(weigh).build(),
+            listed: memory(bytes / 2),
+            contents: memory(bytes / 4),
+            queries: memory(bytes / 4),
             redis,
             database,
             seconds,
@@ -72,6 +97,21 @@ impl Cache {
         }
     }
 
+    fn memory(&self, kind: Kind) -> &Memory {
+        match kind {
+            Kind::Listed => &self.listed,
+            Kind::Contents => &self.contents,
+            Kind::Query => &self.queries,
+        }
+    }
+
+    /// The last known answer under a key, for when the current one cannot be made.
+    pub async fn last(&self, kind: Kind, key: &str, version: Version) -> Option<Arc<CachedResponse>> {
+        let kept = self.memory(kind).get(key).await.filter(|kept| kept.version.mark == version.mark)?;
+        self.stale.increment(1);
+        Some(kept.ready)
+    }
+
     /// The answer under a key that means something to this process only. Of several requests for one
     /// that is missing or out of date, one makes it and the others wait. While the database is
     /// unavailable the last known answer is given.
@@ -80,6 +120,7 @@ impl Cache {
     /// Those of `make`; they are not kept. 503 when it takes too long.
     pub async fn local<F>(
         &self,
+        kind: Kind,
         key: String,
         version: Version,
         make: impl FnOnce() -> F + Send,
@@ -87,17 +128,18 @@ impl Cache {
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
-        let kept = self.memory.get(&key).await;
+        let kept = self.memory(kind).get(&key).await;
         if let Some(Kept { ready, .. }) = kept.as_ref().filter(|kept| kept.version == version) {
             self.hits.increment(1);
             return Ok(ready.clone());
         }
         // In a box: what makes an answer is large, and would be copied with every request that finds one made.
-        Box::pin(self.make_or_last(key, version, kept, make)).await
+        Box::pin(self.make_or_last(kind, key, version, kept, make)).await
     }
 
     async fn make_or_last<F>(
         &self,
+        kind: Kind,
         key: String,
         version: Version,
         kept: Option<Kept>,
@@ -120,9 +162,12 @@ impl Cache {
             Some(_) => KNOWN_PATIENCE,
             None => UNKNOWN_PATIENCE,
         };
-        let made = match timeout(patience, self.make(key, version, make)).await {
-            Ok(made) => made,
-            Err(_) => Err(Error::Unavailable(anyhow::anyhow!("an answer takes too long to make"))),
+        let unavailable = |why: &'static str| Err(Error::Unavailable(anyhow::anyhow!(why)));
+        let made = tokio::select! {
+            biased;
+            made = self.make(kind, key, version, make) => made,
+            () = sleep(patience) => unavailable("an answer takes too long to make"),
+            () = self.database.went_down(), if !is_down => unavailable("the database went down"),
         };
         match (made, last) {
             (Err(Error::Unavailable(cause)), Some(last)) => {
@@ -137,6 +182,7 @@ impl Cache {
     /// Makes an answer and keeps it, unless somebody else just did.
     async fn make<F>(
         &self,
+        kind: Kind,
         key: String,
         version: Version,
         make: impl FnOnce() -> F + Send,
@@ -151,7 +197,7 @@ impl Cache {
             let ready = Arc::new(CachedResponse::new(make().await?.into()));
             Ok(Op::Put(Kept { version, ready }))
         };
-        match self.memory.entry(key).and_try_compute_with(compute).await? {
+        match self.memory(kind).entry(key).and_try_compute_with(compute).await? {
             CompResult::Inserted(made) | CompResult::ReplacedWith(made) | CompResult::Unchanged(made) => {
                 Ok(made.into_value().ready)
             }
@@ -167,6 +213,7 @@ impl Cache {
     /// Those of `make`; they are not kept.
     pub async fn shared<F>(
         &self,
+        kind: Kind,
         key: String,
         version: Version,
         make: impl FnOnce() -> F + Send,
@@ -174,7 +221,7 @@ impl Cache {
     where
         F: Future<Output = Result<Vec<u8>>> + Send,
     {
-        let Some(redis) = &self.redis else { return self.local(key, version, make).await };
+        let Some(redis) = &self.redis else { return self.local(kind, key, version, make).await };
         let [state, time] = version.state;
         let name = format!("cache:{key}@{state}/{time}");
         let find_or_make = || async move {
@@ -187,13 +234,14 @@ impl Cache {
             redis.clone().set(name, bytes.clone(), self.seconds);
             Ok(bytes)
         };
-        self.local(key, version, find_or_make).await
+        self.local(kind, key, version, find_or_make).await
     }
 
     /// Puts the cache's size into the metrics.
     pub fn measure(&self) {
-        gauge!("cache_bytes").set(self.memory.weighted_size() as f64);
-        gauge!("cache_entries").set(self.memory.entry_count() as f64);
+        let all = [&self.listed, &self.contents, &self.queries];
+        gauge!("cache_bytes").set(all.iter().map(|memory| memory.weighted_size()).sum::<u64>() as f64);
+        gauge!("cache_entries").set(all.iter().map(|memory| memory.entry_count()).sum::<u64>() as f64);
     }
 }
 

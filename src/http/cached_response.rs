@@ -1,4 +1,4 @@
-//! A ready-made JSON answer: bytes, entity tag and compressed forms, each made once.
+//! A ready-made answer: bytes, entity tag and compressed forms, each made once.
 
 use std::{
     io::{self, Write},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -32,6 +32,8 @@ pub struct CachedResponse {
     brotli: OnceLock<Bytes>,
     zstd: OnceLock<Bytes>,
 }
+
+type Compressor = fn(&[u8]) -> io::Result<Vec<u8>>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Coding {
@@ -87,21 +89,54 @@ impl CachedResponse {
         if (self.body.len() as u64) < WORTH_COMPRESSING {
             return (self.body.clone(), None);
         }
-        let made = |slot: &OnceLock<Bytes>, make: fn(&[u8]) -> io::Result<Vec<u8>>| {
+        let made = |slot: &OnceLock<Bytes>, make: Compressor| {
             slot.get_or_init(|| make(&self.body).map_or_else(|_| self.body.clone(), Bytes::from)).clone()
         };
-        match accepted(request) {
+        match accepted(request.get(header::ACCEPT_ENCODING)) {
             Coding::Identity => (self.body.clone(), None),
-            Coding::Gzip => (made(&self.gzip, gzip), Some("gzip")),
-            Coding::Brotli => (made(&self.brotli, brotli), Some("br")),
-            Coding::Zstd => (made(&self.zstd, zstd), Some("zstd")),
+            Coding::Gzip => (made(&self.gzip, |bytes| gzip(bytes, 6)), Some("gzip")),
+            Coding::Brotli => (made(&self.brotli, |bytes| brotli(bytes, 5)), Some("br")),
+            Coding::Zstd => (made(&self.zstd, |bytes| zstd(bytes, 3)), Some("zstd")),
         }
     }
 }
 
+/// Compresses an answer that was made for one request, as the request accepts it. It is compressed as a whole and
+/// quickly: while a client reads it slowly, nothing but its bytes is kept.
+pub async fn compress(mut response: Response, accept_encoding: Option<&HeaderValue>) -> Response {
+    let headers = response.headers();
+    let is_text = |media: &str| {
+        media.starts_with("text/") || ["json", "xml", "javascript"].iter().any(|kind| media.contains(kind))
+    };
+    let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
+    let is_compressible = media.is_some_and(is_text)
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && !headers.contains_key(header::CONTENT_RANGE)
+        && response.body().size_hint().exact().is_some_and(|length| length >= WORTH_COMPRESSING);
+    if !is_compressible {
+        return response;
+    }
+    let mut varies = headers.get_all(header::VARY).iter().filter_map(|vary| vary.to_str().ok());
+    if !varies.any(|vary| vary.to_ascii_lowercase().contains("accept-encoding")) {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    let (coding, compress): (_, Compressor) = match accepted(accept_encoding) {
+        Coding::Identity => return response,
+        Coding::Gzip => ("gzip", |bytes| gzip(bytes, 1)),
+        Coding::Brotli => ("br", |bytes| brotli(bytes, 1)),
+        Coding::Zstd => ("zstd", |bytes| zstd(bytes, 1)),
+    };
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let Ok(compressed) = compress(&bytes) else { return Response::from_parts(parts, Body::from(bytes)) };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    Response::from_parts(parts, Body::from(compressed))
+}
+
 /// The coding `Accept-Encoding` prefers (RFC 9110, 12.5.3); of equals the smallest.
-fn accepted(request: &HeaderMap) -> Coding {
-    let Some(accepted) = request.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()) else {
+fn accepted(accept_encoding: Option<&HeaderValue>) -> Coding {
+    let Some(accepted) = accept_encoding.and_then(|v| v.to_str().ok()) else {
         return Coding::Identity;
     };
     let mut best = (0.0, 0, Coding::Identity);
@@ -121,21 +156,21 @@ fn accepted(request: &HeaderMap) -> Coding {
     best.2
 }
 
-fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::default());
+fn gzip(bytes: &[u8], level: u32) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::new(level));
     encoder.write_all(bytes)?;
     encoder.finish()
 }
 
-fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
+fn brotli(bytes: &[u8], quality: i32) -> io::Result<Vec<u8>> {
     let mut compressed = Vec::with_capacity(bytes.len() / 3);
-    let params = brotli::enc::BrotliEncoderParams { quality: 5, ..Default::default() };
+    let params = brotli::enc::BrotliEncoderParams { quality, ..Default::default() };
     brotli::BrotliCompress(&mut io::Cursor::new(bytes), &mut compressed, &params)?;
     Ok(compressed)
 }
 
-fn zstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::encode_all(bytes, 3)
+fn zstd(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    zstd::encode_all(bytes, level)
 }
 
 #[cfg(test)]
@@ -148,12 +183,12 @@ mod tests {
 
     #[test]
     fn the_preferred_coding_is_chosen() {
-        let chosen = |value| accepted(&request(header::ACCEPT_ENCODING, value));
+        let chosen = |value| accepted(Some(&HeaderValue::from_static(value)));
         assert_eq!(chosen("gzip, deflate, br, zstd"), Coding::Brotli);
         assert_eq!(chosen("gzip;q=1.0, br;q=0.5"), Coding::Gzip);
         assert_eq!(chosen("br;q=0, zstd"), Coding::Zstd);
         assert_eq!(chosen("identity"), Coding::Identity);
-        assert_eq!(accepted(&HeaderMap::new()), Coding::Identity);
+        assert_eq!(accepted(None), Coding::Identity);
     }
 
     #[test]
@@ -170,13 +205,17 @@ mod tests {
         use std::io::Read;
         let text = "插件市场 ".repeat(500);
         let mut plain = String::new();
-        flate2::read::GzDecoder::new(gzip(text.as_bytes()).expect("gzip").as_slice())
+        flate2::read::GzDecoder::new(gzip(text.as_bytes(), 6).expect("gzip").as_slice())
             .read_to_string(&mut plain)
             .expect("read");
         assert_eq!(plain, text);
-        assert_eq!(zstd::decode_all(zstd(text.as_bytes()).expect("zstd").as_slice()).expect("read"), text.as_bytes());
+        assert_eq!(
+            zstd::decode_all(zstd(text.as_bytes(), 3).expect("zstd").as_slice()).expect("read"),
+            text.as_bytes()
+        );
         let mut plain = Vec::new();
-        brotli::BrotliDecompress(&mut io::Cursor::new(brotli(text.as_bytes()).expect("br")), &mut plain).expect("read");
+        brotli::BrotliDecompress(&mut io::Cursor::new(brotli(text.as_bytes(), 5).expect("br")), &mut plain)
+            .expect("read");
         assert_eq!(plain, text.as_bytes());
     }
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{self, Error, codes, lang::Lang},
+    http::cached_response,
     limits::Client,
     observe::metrics::Metrics,
 };
@@ -49,6 +50,7 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
     let id = request_id(&request);
     let lang = Lang::of(request.headers());
     let method = request.method().clone();
+    let accept_encoding = request.headers().get(header::ACCEPT_ENCODING).cloned();
     // Somebody further outside may want to know it too.
     let route = request.extensions_mut().get_or_insert_default::<RouteSlot>().clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
@@ -67,6 +69,7 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
         // HTTP/2 would send what the envelope put there.
         *response.body_mut() = Body::empty();
     }
+    let response = cached_response::compress(response, accept_encoding.as_ref()).await;
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let route = route.get().map_or("unknown", MatchedPath::as_str);
     log(&method, route, status, took, client, &id);

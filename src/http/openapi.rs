@@ -1,8 +1,8 @@
 //! The OpenAPI document, made from the handlers' own annotations.
 
 use axum::{
-    http::header,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
 };
 use serde_json::{Value, json};
 use utoipa::{
@@ -12,7 +12,7 @@ use utoipa::{
 
 use crate::{
     error::{FailureBody, codes},
-    http::middleware::BASES,
+    http::{cached_response::CachedResponse, middleware::BASES},
 };
 
 /// Every stable error code, the server's and the packages', each once.
@@ -59,7 +59,8 @@ pub fn complete(mut document: OpenApi) -> String {
 }
 
 /// The document as an answer.
-pub fn answer(document: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=300")], document.to_owned())
-        .into_response()
+pub fn answer(document: &CachedResponse, request: &HeaderMap) -> Response {
+    let mut response = document.respond(request);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
 }

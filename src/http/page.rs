@@ -3,7 +3,10 @@
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::extract::{Fields, FromParams, Params};
+use crate::http::{
+    cache::Kind,
+    extract::{Fields, FromParams, Params},
+};
 
 /// Pages beyond this cannot be asked for; larger numbers are capped, and clients count in 32 bits.
 const MAX_PAGE: u32 = 10_000_000;
@@ -21,12 +24,19 @@ pub struct Page {
 }
 
 impl Page {
+    /// The page nobody asked to be another.
+    pub const FIRST: Self = Self { page: 1, limit: 20 };
     /// The most entries of one page.
     pub const MAX_LIMIT: u32 = 100;
 
     /// Entries before this page.
     pub fn offset(self) -> u64 {
         u64::from(self.page - 1) * u64::from(self.limit)
+    }
+
+    /// What an answer depends on that shows this page.
+    pub fn kind(self) -> Kind {
+        if self == Self::FIRST { Kind::Listed } else { Kind::Query }
     }
 
     /// Reads the page of a JSON body.

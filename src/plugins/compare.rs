@@ -6,11 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderName, HeaderValue},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use serde_json::Value;
 use similar::{Algorithm, ChangeTag, DiffOp, TextDiff};
@@ -19,14 +15,20 @@ use utoipa::ToSchema;
 use super::{
     Plugins,
     contents::{self, Contents, StoredFile},
-    files::REVALIDATE,
+    details::of_plugin,
+    download::find_version,
+    files::revalidated,
     queries,
 };
 use crate::{
     catalogue::PluginId,
     data::derived::{Derived, Work},
-    error::{OrRefuse, Result, codes},
-    http::{envelope::Success, extract::Path},
+    error::{Error, Result, codes},
+    http::{
+        cache::{self, Kind},
+        envelope::Success,
+        extract::Path,
+    },
 };
 
 /// Unchanged lines around a change.
@@ -133,9 +135,26 @@ pub struct Line {
 pub async fn compare_versions(
     State(plugins): State<Arc<Plugins>>,
     Path((id, range)): Path<(PluginId, String)>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<Arc<Comparison>>>)> {
-    let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
-    Ok((REVALIDATE, Success::of(compare(&plugins, &id, from, to).await?)))
+    headers: HeaderMap,
+) -> Result<Response> {
+    let (from, to) = versions_of(&range)?;
+    let what = format!("comparison {from} {to}");
+    let ready = of_plugin(&plugins, Kind::Contents, id.as_str(), &what, 0, || async {
+        cache::json(&*Success::of(compare(&plugins, &id, from, to).await?))
+    });
+    Ok(revalidated(ready.await?.respond(&headers)))
+}
+
+/// The two versions of a range.
+///
+/// # Errors
+/// 404 when it is none.
+pub fn versions_of(range: &str) -> Result<(&str, &str)> {
+    let (zh, en) = (
+        "请写出两个版本，中间用 ... 分隔，例如 1.0.0...1.1.0",
+        "Name two versions with ... between them, such as 1.0.0...1.1.0",
+    );
+    range.split_once("...").ok_or_else(|| Error::new(&codes::VERSION_NOT_FOUND).saying(zh, en))
 }
 
 impl Derived for Comparison {
@@ -154,16 +173,17 @@ impl Derived for Comparison {
 /// # Errors
 /// 404 when there is no such plugin or version; those of [`contents::read`].
 pub async fn compare(plugins: &Plugins, id: &PluginId, from: &str, to: &str) -> Result<Arc<Comparison>> {
-    let before = contents::find_version(plugins, id, from).await?;
-    let after = contents::find_version(plugins, id, to).await?;
+    let before = find_version(plugins, id, from).await?;
+    let after = find_version(plugins, id, to).await?;
     let key = format!("comparison {} {}", before.file_hash, after.file_hash);
     if let Some(comparison) = plugins.derived.find(&key) {
         return Ok(comparison);
     }
-    let mut db = plugins.db.acquire().await?;
-    let manifests =
-        [queries::manifest(&mut db, id.as_str(), from).await?, queries::manifest(&mut db, id.as_str(), to).await?];
-    drop(db);
+    let read_manifests = async {
+        let mut db = plugins.db.acquire().await?;
+        Ok([queries::manifest(&mut db, id.as_str(), from).await?, queries::manifest(&mut db, id.as_str(), to).await?])
+    };
+    let manifests = plugins.database.read(read_manifests).await?;
     let (before, after) = (contents::read(plugins, &before).await?, contents::read(plugins, &after).await?);
     let (id, from, to) = (id.as_str().to_owned(), from.to_owned(), to.to_owned());
     let name = key.clone();
@@ -314,6 +334,7 @@ mod tests {
             executable,
             hash: text.clone(),
             text: Some(text.into()),
+            place: contents::Place::Here,
         }
     }
 

@@ -308,6 +308,14 @@ async fn find_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> R
     }
 }
 
+/// The row of a version that may be shown, from memory once it is known.
+///
+/// # Errors
+/// 404 when the plugin is unknown or banned, or has no such version.
+pub async fn find_version(plugins: &Plugins, id: &PluginId, version: &str) -> Result<VersionFile> {
+    Ok(find_file(plugins, id, Some(version)).await?.row.clone())
+}
+
 async fn read_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
     if let Some(row) = queries::version_file(&plugins.db, id.as_str(), version).await? {
         return Ok(Arc::new(Download::new(id, row)?));

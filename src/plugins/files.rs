@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::State,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,16 +13,24 @@ use utoipa::ToSchema;
 use super::{
     Plugins,
     contents::{self, StoredFile},
+    details::of_plugin,
+    download::find_version,
 };
 use crate::{
     catalogue::PluginId,
     error::Result,
-    http::{envelope::Success, extract::Path},
+    http::{
+        cache::{self, Kind},
+        envelope::Success,
+        extract::Path,
+    },
 };
 
 /// A version never changes, but it can be banned, so every use is checked with us.
-pub(super) const REVALIDATE: [(HeaderName, HeaderValue); 1] =
-    [(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"))];
+pub(super) fn revalidated(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    response
+}
 
 /// The files of a version.
 #[derive(Serialize, ToSchema)]
@@ -63,18 +71,20 @@ impl From<&StoredFile> for FileItem {
 pub async fn list_files(
     State(plugins): State<Arc<Plugins>>,
     Path((id, version)): Path<(PluginId, String)>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<FileList>>)> {
-    let file = contents::find_version(&plugins, &id, &version).await?;
-    let contents = contents::read(&plugins, &file).await?;
-    Ok((
-        REVALIDATE,
-        Success::of(FileList {
+    headers: HeaderMap,
+) -> Result<Response> {
+    let what = format!("files {version}");
+    let ready = of_plugin(&plugins, Kind::Contents, id.as_str(), &what, 0, || async {
+        let file = find_version(&plugins, &id, &version).await?;
+        let contents = contents::read(&plugins, &file).await?;
+        cache::json(&*Success::of(FileList {
             id: id.as_str().to_owned(),
-            version,
+            version: file.version,
             unpacked_size: contents.files.iter().map(|file| file.size).sum(),
             files: contents.files.iter().map(Into::into).collect(),
-        }),
-    ))
+        }))
+    });
+    Ok(revalidated(ready.await?.respond(&headers)))
 }
 
 /// A file and its text.
@@ -95,10 +105,15 @@ pub struct FileText {
 pub async fn show_file(
     State(plugins): State<Arc<Plugins>>,
     Path((id, version, path)): Path<(PluginId, String, String)>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Success<FileText>>)> {
-    let version = contents::find_version(&plugins, &id, &version).await?;
-    let file = contents::read_file(&plugins, &version, &path).await?;
-    let about = FileItem::from(&file);
-    let text = file.text.unwrap_or_default();
-    Ok((REVALIDATE, Success::of(FileText { truncated: (text.len() as u64) < file.size, about, text })))
+    headers: HeaderMap,
+) -> Result<Response> {
+    let what = format!("file {version} {path}");
+    let ready = of_plugin(&plugins, Kind::Contents, id.as_str(), &what, 0, || async {
+        let version = find_version(&plugins, &id, &version).await?;
+        let file = contents::read_file(&plugins, &version, &path).await?;
+        let about = FileItem::from(&file);
+        let text = file.text.unwrap_or_default();
+        cache::json(&*Success::of(FileText { truncated: (text.len() as u64) < file.size, about, text }))
+    });
+    Ok(revalidated(ready.await?.respond(&headers)))
 }

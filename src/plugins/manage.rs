@@ -26,8 +26,7 @@ use crate::{
     },
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
-        cache,
-        cached_response::CachedResponse,
+        cache::{self, Kind},
         envelope::{Nothing, Success},
         extract::{Body, Choice, Fields, FromFields, Path},
     },
@@ -257,9 +256,11 @@ pub async fn owners(
     Path(id): Path<PluginId>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    super::details::find_visible(&plugins, &id).await?;
-    let owners = queries::owners(&plugins.db, id.as_str()).await?;
-    Ok(CachedResponse::new(cache::json(&*Success::of(Owners { owners }))?.into()).respond(&headers))
+    let ready = super::details::of_plugin(&plugins, Kind::Listed, id.as_str(), "owners", 0, || async {
+        super::details::find_visible(&plugins, &id).await?;
+        cache::json(&*Success::of(Owners { owners: queries::owners(&plugins.db, id.as_str()).await? }))
+    });
+    Ok(ready.await?.respond(&headers))
 }
 
 /// Adds an owner.

@@ -14,11 +14,11 @@ mod queries;
 mod stats;
 mod verify;
 
-pub use compare::{Change, Comparison, FileChange, Line, compare};
-pub use contents::{Contents, StoredFile, find_version, read as read_contents, read_file, read_received};
+pub use compare::{Change, Comparison, FileChange, Line, compare, versions_of};
+pub use contents::{Contents, StoredFile, Turns, read as read_contents, read_file, read_received};
 pub use counts::flush_once;
-pub use details::{find_detail, find_visible, of_plugin};
-pub use download::Files;
+pub use details::{KnownDetails, find_detail, find_known_detail, find_visible, of_plugin};
+pub use download::{Files, find_version};
 pub use jobs::{start_jobs, sweep_once};
 pub use manage::{
     StatusChange, change_own_status, delete, delete_owner, insert_owner, read_optional_reason, read_reason, set_status,
@@ -70,6 +70,8 @@ pub struct Plugins {
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) files: Files,
+    pub(crate) known_details: KnownDetails,
+    pub(crate) turns: Turns,
     /// Where packages are sent from instead, when there is a CDN.
     pub(crate) cdn: Option<String>,
     /// Where nginx finds packages; empty when this server sends them itself.

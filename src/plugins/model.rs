@@ -44,6 +44,23 @@ pub struct PluginDetail {
     pub owners: Vec<Owner>,
 }
 
+impl PluginDetail {
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        let version =
+            |item: &VersionItem| 300 + item.changelog.len() + item.yank_reason.as_ref().map_or(0, String::len);
+        let script = |item: &ScriptItem| 100 + item.name.len() + item.file.len() + item.description.len();
+        let texts = self.description.len() + self.name.len() + self.tags.iter().map(String::len).sum::<usize>();
+        let owners = self.owners.iter().map(|owner| 100 + owner.display_name.len()).sum::<usize>();
+        2_000
+            + texts
+            + owners
+            + self.dependencies.len() * 100
+            + self.versions.iter().map(version).sum::<usize>()
+            + self.scripts.iter().map(script).sum::<usize>()
+    }
+}
+
 /// One version of a plugin.
 #[derive(Serialize, ToSchema)]
 pub struct VersionItem {

@@ -19,19 +19,26 @@ use crate::{
     catalogue::PluginId,
     error::Result,
     http::{
-        cache,
+        cache::{self, Kind},
         envelope::Success,
         extract::{FromParams, Params, Path, Query},
     },
 };
+
+/// Days of a trend nobody asked to be longer or shorter.
+const DAYS: u32 = 30;
 
 /// How far back a trend goes.
 pub struct Days(u32);
 
 impl FromParams for Days {
     fn from_params(params: &mut Params) -> Self {
-        Self(params.count(&["days"], 30, 365))
+        Self(params.count(&["days"], DAYS, 365))
     }
+}
+
+fn kind(days: u32) -> Kind {
+    if days == DAYS { Kind::Listed } else { Kind::Query }
 }
 
 /// Downloads of a plugin.
@@ -71,7 +78,7 @@ pub async fn plugin_stats(
 ) -> Result<Response> {
     let today = OffsetDateTime::now_utc().date();
     let what = format!("stats/{days}");
-    let ready = of_plugin(&plugins, id.as_str(), &what, today.to_julian_day(), || async {
+    let ready = of_plugin(&plugins, kind(days), id.as_str(), &what, today.to_julian_day(), || async {
         find_visible(&plugins, &id).await?;
         cache::json(&*Success::of(find_stats(&plugins, id.as_str(), days).await?))
     });
@@ -120,7 +127,7 @@ pub async fn marketplace_stats(
 ) -> Result<Response> {
     // Users are in no generation, and whole tables are counted here: once a second at most.
     let version = plugins.catalogue.lists.version(OffsetDateTime::now_utc().unix_timestamp());
-    let ready = plugins.cache.local(format!("stats/{days}"), version, || async {
+    let ready = plugins.cache.local(kind(days), format!("stats/{days}"), version, || async {
         cache::json(&*Success::of(find_marketplace_stats(&plugins, days).await?))
     });
     Ok(ready.await?.respond(&headers))

@@ -109,7 +109,7 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response> {
     let what = format!("ratings/{}/{}", page.page, page.limit);
-    let ready = plugins::of_plugin(&ratings.plugins, id.as_str(), &what, 0, || async {
+    let ready = plugins::of_plugin(&ratings.plugins, page.kind(), id.as_str(), &what, 0, || async {
         plugins::find_visible(&ratings.plugins, &id).await?;
         cache::json(&*Success::of(find(&ratings, id.as_str(), page).await?))
     });

@@ -20,7 +20,7 @@ use crate::{
     catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
     http::{
-        cache,
+        cache::{self, Kind},
         envelope::Success,
         extract::{Body, Fields, FromFields, FromParams, Params, Query, query_values},
         page::Page,
@@ -112,7 +112,8 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let ready = search.cache.local(format!("list?{query}"), search.catalogue.lists.version(0), || async {
+    let kind = if query.is_empty() { Kind::Listed } else { Kind::Query };
+    let ready = search.cache.local(kind, format!("list?{query}"), search.catalogue.lists.version(0), || async {
         let Query(wanted) = Query::<Wanted>::parse(&query)?;
         cache::json(&*Success::of(find(&search, &wanted).await?))
     });
@@ -215,9 +216,10 @@ pub async fn search(
     headers: HeaderMap,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response> {
-    let ready = search.cache.local(format!("search {wanted:?}"), search.catalogue.lists.version(0), || async {
-        cache::json(&*Success::of(find(&search, &wanted).await?))
-    });
+    let ready =
+        search.cache.local(Kind::Query, format!("search {wanted:?}"), search.catalogue.lists.version(0), || async {
+            cache::json(&*Success::of(find(&search, &wanted).await?))
+        });
     Ok(ready.await?.respond(&headers))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
@@ -17,8 +17,11 @@ use super::{
 use crate::{
     catalogue::PluginId,
     error::{OrRefuse, Result, codes},
-    http::extract::{FromParams, Params, Path, Query},
-    plugins::{self, Comparison, PluginDetail, StoredFile},
+    http::{
+        cache::Kind,
+        extract::{FromParams, Params, Path, Query},
+    },
+    plugins::{self, Comparison, Contents, PluginDetail, StoredFile},
 };
 
 /// What a path may not hold in an address.
@@ -34,12 +37,12 @@ pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
 
 #[derive(Template)]
 #[template(path = "files.html")]
-struct Files<'a> {
+struct Files {
     page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
-    version: &'a str,
-    files: &'a [StoredFile],
+    version: String,
+    contents: Arc<Contents>,
     size: u64,
     shown: Option<Shown>,
 }
@@ -54,9 +57,9 @@ struct Shown {
     is_cut: bool,
 }
 
-impl Files<'_> {
+impl Files {
     fn address(&self, path: &str) -> String {
-        file_address(&self.plugin.id, self.version, path)
+        file_address(&self.plugin.id, &self.version, path)
     }
 
     fn is_shown(&self, path: &str) -> bool {
@@ -77,8 +80,9 @@ pub(super) async fn files(
     web: State<Arc<Web>>,
     visitor: Visitor,
     Path((id, version)): Path<(PluginId, String)>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    show(web, visitor, id, version, None).await
+    show(web, visitor, &headers, id, version, None).await
 }
 
 /// Shows a file of a version.
@@ -86,38 +90,44 @@ pub(super) async fn file(
     web: State<Arc<Web>>,
     visitor: Visitor,
     Path((id, version, path)): Path<(PluginId, String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    show(web, visitor, id, version, Some(path)).await
+    show(web, visitor, &headers, id, version, Some(path)).await
 }
 
 async fn show(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    headers: &HeaderMap,
     id: PluginId,
     version: String,
     path: Option<String>,
 ) -> Result<Response> {
-    let stored = plugins::find_version(&web.plugins, &id, &version).await?;
-    let plugin = plugin::find(&web, &id).await?;
+    let make = |visitor| make(&web, visitor, &id, version, path);
+    visitor.show_of_plugin(&web, headers, (&id, Kind::Contents), &[], make).await
+}
+
+async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path: Option<String>) -> Result<Files> {
+    let stored = plugins::find_version(&web.plugins, id, &version).await?;
+    let plugin = plugin::find(web, id).await?;
     let contents = plugins::read_contents(&web.plugins, &stored).await?;
     let first = || {
         let mut files = contents.files.iter();
         files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
     };
     let shown = match path.or_else(first) {
-        Some(path) => Some(shown(&web, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
+        Some(path) => Some(shown(web, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
         None => None,
     };
-    let page = Files {
+    Ok(Files {
         header: plugin::header(&plugin, "files", &visitor),
         page: visitor.look,
         plugin,
-        version: &version,
+        version,
         size: contents.files.iter().map(|file| file.size).sum(),
-        files: &contents.files,
+        contents,
         shown,
-    };
-    page.page.show(&page)
+    })
 }
 
 async fn shown(web: &Web, file: StoredFile) -> Result<Shown> {
@@ -172,12 +182,15 @@ pub(super) async fn compare(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path((id, range)): Path<(PluginId, String)>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    let (from, to) = range.split_once("...").or_refuse(&codes::VERSION_NOT_FOUND)?;
-    let comparison = plugins::compare(&web.plugins, &id, from, to).await?;
-    let plugin = plugin::find(&web, &id).await?;
-    let differences = rendered::comparison(&web, visitor.look.lang, comparison.clone()).await?;
-    let header = plugin::header(&plugin, "compare", &visitor);
-    let page = Compare { header, page: visitor.look, plugin, comparison, differences };
-    page.page.show(&page)
+    let (from, to) = plugins::versions_of(&range)?;
+    let make = async |visitor: Visitor| {
+        let comparison = plugins::compare(&web.plugins, &id, from, to).await?;
+        let plugin = plugin::find(&web, &id).await?;
+        let differences = rendered::comparison(&web, visitor.look.lang, comparison.clone()).await?;
+        let header = plugin::header(&plugin, "compare", &visitor);
+        Ok(Compare { header, page: visitor.look, plugin, comparison, differences })
+    };
+    visitor.show_of_plugin(&web, &headers, (&id, Kind::Contents), &[], make).await
 }

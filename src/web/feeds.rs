@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use time::OffsetDateTime;
 
 use super::{Web, page_context::PageContext, plugin};
@@ -14,6 +14,7 @@ use crate::{
     http::extract::Path,
 };
 
+const ATOM: &str = "application/atom+xml; charset=utf-8";
 /// Entries of a feed.
 const ENTRIES: i64 = 50;
 
@@ -31,16 +32,19 @@ struct Feed {
 impl Feed {
     fn answer(self) -> Result<Response> {
         let text = self.render().map_err(anyhow::Error::from)?;
-        Ok(self.page.file("application/atom+xml; charset=utf-8", 300, text))
+        Ok(self.page.file(ATOM, 300, text))
     }
 }
 
 /// The newest versions of all plugins.
-pub(super) async fn newest(State(web): State<Arc<Web>>, page: PageContext) -> Result<Response> {
-    let releases = catalogue::newest_releases(&web.db, ENTRIES).await?;
-    let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
-    let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
-    Feed { page, title, subject: "/".into(), updated, releases }.answer()
+pub(super) async fn newest(State(web): State<Arc<Web>>, page: PageContext, headers: HeaderMap) -> Result<Response> {
+    let make = async |page: PageContext| {
+        let releases = catalogue::newest_releases(&web.db, ENTRIES).await?;
+        let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
+        let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
+        Ok(Feed { page, title, subject: "/".into(), updated, releases })
+    };
+    page.show_file(&web, &headers, (ATOM, 300), make).await
 }
 
 /// The versions of one plugin.

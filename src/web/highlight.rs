@@ -4,7 +4,7 @@
 //! wrong is coloured oddly; it never changes or hides a character. It looks at each character a bounded number
 //! of times.
 
-use super::marks::escape;
+use super::marks::{escape, has_hidden, visible};
 
 /// The longest `${…}` that is recognised: a search to the end of the text for each would take time with the
 /// square of its length.
@@ -75,14 +75,16 @@ pub(super) struct Code {
     pub html: String,
     /// Whether it stands there without colours and lines because it would have taken too many bytes.
     pub is_plain: bool,
+    /// Whether the text holds characters that nobody sees; they are written as their numbers.
+    pub has_hidden: bool,
 }
 
 /// The text as HTML, each line in an element of its own that a link can point to. When that takes more than `most`
-/// bytes it is plain, which takes at most six times its length.
+/// bytes it is plain, which takes at most twelve times its length.
 pub(super) fn lines(path: &str, text: &str, anchor: &str, most: usize) -> Code {
     match coloured(path, text, anchor, most) {
-        Some(html) => Code { html, is_plain: false },
-        None => Code { html: escape(text), is_plain: true },
+        Some(html) => Code { html, is_plain: false, has_hidden: has_hidden(text) },
+        None => Code { html: escape(&visible(text)), is_plain: true, has_hidden: has_hidden(text) },
     }
 }
 
@@ -101,6 +103,7 @@ fn coloured(path: &str, text: &str, anchor: &str, most: usize) -> Option<String>
     let last = tokens.len().saturating_sub(1);
     for (i, (class, token)) in tokens.into_iter().enumerate() {
         let token = if i == last && text_ends_with_break { token.strip_suffix('\n').unwrap_or(token) } else { token };
+        let parts = token.split('\n').count();
         for (i, part) in token.split('\n').enumerate() {
             if html.len() > most {
                 return None;
@@ -110,7 +113,9 @@ fn coloured(path: &str, text: &str, anchor: &str, most: usize) -> Option<String>
                 html.push_str("\n</span>");
                 open(&mut html, number);
             }
-            let part = escape(part.trim_end_matches('\r'));
+            // The end of a line as Windows writes it is no more than that.
+            let part = if i + 1 < parts { part.strip_suffix('\r').unwrap_or(part) } else { part };
+            let part = escape(&visible(part));
             match class {
                 _ if part.is_empty() => {}
                 "" => html.push_str(&part),

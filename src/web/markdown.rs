@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 use ammonia::Builder;
 use comrak::{Arena, Node, Options, arena_tree::NodeEdge, format_html, parse_document};
 
-use super::marks::escape;
+use super::marks::{escape, visible};
 
 /// The most bytes of a text that are rendered.
 const MAX_TEXT: usize = 64 * 1024;
@@ -53,7 +53,7 @@ pub(super) fn html(text: &str) -> Prose {
     let is_cut = shown.len() < text.len();
     let html = if is_too_complex(shown) { None } else { render(shown) };
     let is_plain = html.is_none();
-    let plain = || format!("<pre tabindex=\"0\">{}</pre>", escape(shown));
+    let plain = || format!("<pre tabindex=\"0\">{}</pre>", escape(&visible(shown)));
     Prose { html: html.unwrap_or_else(plain), is_plain, is_cut }
 }
 

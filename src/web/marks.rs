@@ -1,4 +1,6 @@
-//! Marks the words somebody searched for, and draws the tile of a plugin.
+//! Marks the words somebody searched for and the characters that nobody sees, and draws the tile of a plugin.
+
+use std::borrow::Cow;
 
 use super::page_context::PageContext;
 
@@ -16,6 +18,47 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Whether a character is not seen where it stands, or changes how others are seen: a script could do something else than
+/// it seems to.
+fn is_hidden(c: char, before: Option<char>) -> bool {
+    match c {
+        '\t' | '\n' => false,
+        // Between pictures it makes one of them.
+        '\u{200d}' => before.is_none_or(|c| c.is_ascii() || c.is_alphanumeric()),
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
+        c => c.is_control(),
+    }
+}
+
+fn hidden(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let mut before = None;
+    text.char_indices().filter(move |(_, c)| is_hidden(*c, before.replace(*c)))
+}
+
+/// Whether a text holds characters that nobody sees, other than the ends of its lines.
+pub(super) fn has_hidden(text: &str) -> bool {
+    // Whether a carriage return ends a line is seen only here.
+    hidden(text).any(|(at, c)| c != '\r' || !text[at + 1..].starts_with('\n'))
+}
+
+/// The text with each character that nobody sees written as its number, such as ⟨U+202E⟩: at most twelve times as long.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let (mut visible, mut at) = (String::new(), 0);
+    for (place, c) in hidden(text) {
+        visible.push_str(&text[at..place]);
+        visible.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
+        at = place + c.len_utf8();
+    }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    visible.push_str(&text[at..]);
+    Cow::Owned(visible)
 }
 
 /// The most words and pairs of characters that are looked for.
@@ -88,6 +131,7 @@ impl PageContext {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::web::page_context::tests::look;
 
     #[test]
@@ -97,6 +141,18 @@ mod tests {
         assert_eq!(marked("分析磁盘占用", "磁盘分析"), "<mark>分析</mark><mark>磁盘</mark>占用");
         assert_eq!(marked("a<b>&", "<b>"), "a<mark>&lt;b&gt;</mark>&amp;");
         assert_eq!(marked("plain", ""), "plain");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_written_as_a_number() {
+        let text = "a\u{202e}b\u{2066}\0\u{1b}[31m\u{200b}\u{feff}\rc\tπ👨\u{200d}👩x\u{200d}y";
+        let shown = "a⟨U+202E⟩b⟨U+2066⟩⟨U+0000⟩⟨U+001B⟩[31m⟨U+200B⟩⟨U+FEFF⟩⟨U+000D⟩c\tπ👨\u{200d}👩x⟨U+200D⟩y";
+        assert_eq!(visible(text), shown);
+        assert!(
+            has_hidden(text) && has_hidden("a\rb") && has_hidden("a\r\r\nb") && !has_hidden("a\tb\r\nc 界👨\u{200d}👩")
+        );
+        let worst = "\0".repeat(1000);
+        assert!(visible(&worst).len() <= 12 * worst.len());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Web, assets, cookies, icons};
 use crate::{
     accounts::random_hex,
     error::{Result, lang::Lang},
+    http::cache::Kind,
 };
 
 /// The frame of a page: language, viewer, addresses.
@@ -142,13 +143,48 @@ impl PageContext {
     /// A text for programs, which anybody may keep for so many seconds when the address of the site is configured. Else it
     /// is what the request called it, and one visitor's answer must reach no other.
     pub fn file(&self, media: &'static str, seconds: u32, text: String) -> Response {
-        let caching = if self.is_base_configured { format!("public, max-age={seconds}") } else { PRIVATE.to_owned() };
-        let headers = [
-            (header::CONTENT_TYPE, media),
-            (header::CACHE_CONTROL, caching.as_str()),
-            (header::VARY, "Cookie, Accept-Language"),
-        ];
-        (headers, text).into_response()
+        FileHeaders { media, caching: self.caching(seconds) }.on(text.into_response())
+    }
+
+    /// The same for what shows the whole catalogue: made once until that changes.
+    pub async fn show_file<P, F>(
+        self,
+        web: &Web,
+        request: &HeaderMap,
+        (media, seconds): (&'static str, u32),
+        make: impl FnOnce(Self) -> F + Send,
+    ) -> Result<Response>
+    where
+        P: Template,
+        F: Future<Output = Result<P>> + Send,
+    {
+        let headers = FileHeaders { media, caching: self.caching(seconds) };
+        let key = format!("file {:?} {}{}", self.lang, self.base, self.path);
+        let ready = web.cache.local(Kind::Listed, key, web.catalogue.lists.version(0), || async {
+            Ok(make(self).await?.render().map_err(anyhow::Error::from)?.into_bytes())
+        });
+        Ok(headers.on(ready.await?.respond(request)))
+    }
+
+    fn caching(&self, seconds: u32) -> String {
+        if self.is_base_configured { format!("public, max-age={seconds}") } else { PRIVATE.to_owned() }
+    }
+}
+
+struct FileHeaders {
+    media: &'static str,
+    caching: String,
+}
+
+impl FileHeaders {
+    fn on(self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media));
+        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language, Accept-Encoding"));
+        if let Ok(caching) = HeaderValue::from_str(&self.caching) {
+            headers.insert(header::CACHE_CONTROL, caching);
+        }
+        response
     }
 }
 

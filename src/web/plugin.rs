@@ -156,7 +156,7 @@ fn changelogs(plugin: &PluginDetail) -> usize {
 /// # Errors
 /// 404 when it is unknown or banned.
 pub(super) async fn find(web: &Web, id: &PluginId) -> Result<Arc<PluginDetail>> {
-    plugins::find_detail(&web.plugins, id.as_str()).await?.map(Arc::new).or_refuse(&codes::PLUGIN_NOT_FOUND)
+    plugins::find_known_detail(&web.plugins, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)
 }
 
 /// The top of a plugin's page for this visitor.

@@ -1,6 +1,6 @@
 //! Texts of packages as HTML, made on the blocking pool and remembered by the hash of what they were made from.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
 
@@ -8,6 +8,7 @@ use super::{
     Web,
     highlight::{self, Code},
     markdown::{self, Prose},
+    marks,
 };
 use crate::{
     data::derived::{Derived, Work},
@@ -44,6 +45,7 @@ pub(super) struct Source {
     /// HTML; empty when the text is not at hand or there is no room for it.
     pub code: String,
     pub is_plain: bool,
+    pub has_hidden: bool,
     pub is_cut: bool,
 }
 
@@ -150,6 +152,7 @@ fn sources(scripts: Vec<ScriptItem>, contents: &Contents) -> Vec<Source> {
             executable: script.executable,
             code: if has_room { code.html } else { String::new() },
             is_plain: code.is_plain,
+            has_hidden: code.has_hidden,
             is_cut: shown.len() < text.len(),
         }
     };
@@ -202,7 +205,16 @@ impl Differences<'_> {
             serde_json::Value::String(text) => text.clone(),
             value => serde_json::to_string_pretty(value).unwrap_or_default(),
         };
-        cut(text, MAX_VALUE)
+        cut(marks::visible(&text).into_owned(), MAX_VALUE)
+    }
+
+    /// A line of a file, with nothing in it that nobody sees.
+    fn line<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        marks::visible(text)
+    }
+
+    fn has_hidden(&self, change: &FileChange) -> bool {
+        change.hunks.iter().flat_map(|hunk| &hunk.lines).any(|line| marks::has_hidden(&line.text))
     }
 
     fn sign(&self, sign: &char) -> &'static str {

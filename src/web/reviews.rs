@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 
 use super::{
     Web,
@@ -19,6 +19,7 @@ use crate::{
     catalogue::PluginId,
     error::Result,
     http::{
+        cache::Kind,
         extract::{Path, Query},
         page::Page,
     },
@@ -45,11 +46,13 @@ pub(super) async fn list(
     visitor: Visitor,
     Path(id): Path<PluginId>,
     Query(page): Query<Page>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    show(&web, visitor, &id, page, None).await
+    let make = |visitor| make(&web, visitor, &id, page, None);
+    visitor.show_of_plugin(&web, &headers, (&id, Kind::Listed), &["page", "limit", "per_page"], make).await
 }
 
-async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: Option<FormState>) -> Result<Response> {
+async fn make(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: Option<FormState>) -> Result<Reviews> {
     let plugin = plugin::find(web, id).await?;
     let ratings = ratings::find(&web.ratings, id.as_str(), page).await?;
     let own = match visitor.user() {
@@ -62,8 +65,7 @@ async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
             .unwrap_or_default()
     };
     let form = refused.unwrap_or_else(filled);
-    let status = form.status();
-    let page = Reviews {
+    Ok(Reviews {
         header: plugin::header(&plugin, "reviews", &visitor),
         page: visitor.look,
         distribution: plugin::distribution(&ratings),
@@ -72,8 +74,7 @@ async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
         plugin,
         form,
         has_own,
-    };
-    page.page.show_with(status, &page)
+    })
 }
 
 fn address(id: &PluginId) -> String {
@@ -92,7 +93,8 @@ pub(super) async fn save(
         Err(error) => {
             let refused = form.refused(error)?;
             let visitor = Visitor { look, session: Some(session) };
-            show(&web, visitor, &id, Page { page: 1, limit: 20 }, Some(refused)).await
+            let page = make(&web, visitor, &id, Page::FIRST, Some(refused)).await?;
+            page.page.show_with(page.form.status(), &page)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use time::OffsetDateTime;
 
 use super::{Web, page_context::PageContext};
@@ -31,8 +31,7 @@ struct Sitemap {
 }
 
 /// Every plugin's address.
-pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: PageContext) -> Result<Response> {
-    let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? };
-    let text = sitemap.render().map_err(anyhow::Error::from)?;
-    Ok(sitemap.page.file("application/xml", 3600, text))
+pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: PageContext, headers: HeaderMap) -> Result<Response> {
+    let make = async |page| Ok(Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? });
+    page.show_file(&web, &headers, ("application/xml", 3600), make).await
 }

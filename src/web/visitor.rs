@@ -18,8 +18,12 @@ use super::{
 };
 use crate::{
     accounts::{self, CurrentUser, SessionUser},
+    catalogue::PluginId,
     error::{Error, Result, codes, lang::Lang},
-    http::extract::Params,
+    http::{
+        cache::{Kind, Version},
+        extract::Params,
+    },
 };
 
 /// What a page says after something was done, by the code in its address.
@@ -49,6 +53,11 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
     })
 }
 
+/// The minute of now: texts such as "2 minutes ago" are right for so long.
+pub(super) fn minute() -> u64 {
+    (OffsetDateTime::now_utc().unix_timestamp() / 60).cast_unsigned()
+}
+
 /// Anybody, signed in or not.
 pub(super) struct Visitor {
     pub look: PageContext,
@@ -65,7 +74,7 @@ impl Visitor {
     /// catalogue changes or times such as "2 minutes ago" are out of date. It depends on no other parameters
     /// of the query than those named.
     pub async fn show_shared<P, F>(
-        mut self,
+        self,
         web: &Web,
         headers: &HeaderMap,
         parameters: &[&str],
@@ -75,21 +84,70 @@ impl Visitor {
         P: Template,
         F: Future<Output = Result<P>> + Send,
     {
-        let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
+        let version = web.catalogue.lists.version(minute().cast_signed());
+        self.show_kept(web, headers, (Kind::Listed, Some(version)), parameters, make).await
+    }
+
+    /// The same for a page about one plugin, which is made again only when that changes.
+    pub async fn show_of_plugin<P, F>(
+        self,
+        web: &Web,
+        headers: &HeaderMap,
+        (id, kind): (&PluginId, Kind),
+        parameters: &[&str],
+        make: impl FnOnce(Self) -> F + Send,
+    ) -> Result<Response>
+    where
+        P: Template,
+        F: Future<Output = Result<P>> + Send,
+    {
+        // One that is not listed is unknown, banned or wholly yanked: rare, and not worth keeping.
+        let revisions = web.catalogue.lists.revisions(id.as_str());
+        let version = revisions.map(|(revision, _)| Version { state: [revision.cast_unsigned(), minute()], mark: 0 });
+        self.show_kept(web, headers, (kind, version), parameters, make).await
+    }
+
+    async fn show_kept<P, F>(
+        mut self,
+        web: &Web,
+        headers: &HeaderMap,
+        (kind, version): (Kind, Option<Version>),
+        parameters: &[&str],
+        make: impl FnOnce(Self) -> F + Send,
+    ) -> Result<Response>
+    where
+        P: Template,
+        F: Future<Output = Result<P>> + Send,
+    {
+        let render = |page: P| -> Result<String> {
+            let mut html = page.render().map_err(|e| Error::Internal(e.into()))?;
+            // It may be kept for long, and grew by doubling.
+            html.shrink_to_fit();
+            Ok(html)
+        };
         self.look.keep_parameters(parameters);
         let PageContext { lang, ref base, ref path, ref query, .. } = self.look;
-        if self.session.is_some() || self.look.notice.is_some() {
-            let frame = PageHeaders { lang, cookie: None };
-            return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
-        }
-        let version = web.catalogue.lists.version(OffsetDateTime::now_utc().unix_timestamp() / 60);
+        let kind = if query.is_empty() { kind } else { Kind::Query };
         let key = format!("page {lang:?} {base}{path}?{query}");
-        let ready = web.cache.local(key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
+        let is_for_everybody = self.session.is_none() && self.look.notice.is_none();
+        let frame = PageHeaders { lang, cookie: None };
+        let ready = match version.filter(|_| is_for_everybody) {
+            Some(version) => {
+                web.cache.local(kind, key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?
+            }
+            None => match (web.health.database.unless_down(make(self)).await, version) {
+                // What everybody sees is better than nothing.
+                (Err(Error::Unavailable(cause)), Some(version)) => {
+                    web.cache.last(kind, &key, version).await.ok_or(Error::Unavailable(cause))?
+                }
+                (page, _) => return Ok(frame.on(Html(render(page?)?).into_response())),
+            },
+        };
         let mut response = ready.respond(headers);
         if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
             *media = HeaderValue::from_static("text/html; charset=utf-8");
         }
-        Ok(PageHeaders { lang, cookie: None }.on(response))
+        Ok(frame.on(response))
     }
 
     async fn of(parts: &Parts, web: &Web) -> Result<Self> {

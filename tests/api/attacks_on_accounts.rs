@@ -215,7 +215,7 @@ async fn wrong_passwords_are_limited_per_account_from_wherever_they_come(db: PgP
 
 #[sqlx::test]
 async fn an_email_buys_no_further_guesses_and_is_not_told_to_belong_to_a_name(db: PgPool) {
-    let app = proxied(db, "5/day", "1000/day").await;
+    let app = proxied(db.clone(), "5/day", "1000/day").await;
     app.user("ada").await;
     app.user("bob").await;
     for i in 0..5 {
@@ -231,6 +231,14 @@ async fn an_email_buys_no_further_guesses_and_is_not_told_to_belong_to_a_name(db
         }
         log_in_from(&app, "198.51.100.9", email, "wrong").await.refused(429, "rate_limited");
     }
+    // The same from an address that he signed in from before.
+    let home = "203.0.113.7";
+    let app = proxied(db, "5/day", "1000/day").await;
+    log_in_from(&app, home, "bob", "correct horse").await.expect(200);
+    for _ in 0..5 {
+        log_in_from(&app, home, "bob", "wrong").await.refused(401, "invalid_credentials");
+    }
+    log_in_from(&app, home, "bob@example.org", "correct horse").await.refused(401, "invalid_credentials");
 }
 
 #[sqlx::test]

@@ -236,6 +236,29 @@ async fn forms_of_other_sites_are_refused(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn what_nobody_sees_in_a_script_is_shown_and_warned_of(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let hidden = ["\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\0", "\u{1b}[1A", "\rrm -rf /"];
+    for (version, text) in
+        [("1.0.0", "echo hello\r\n# 中文 👍\n".to_owned()), ("1.1.0", format!("echo {}\n", hidden.join(" ")))]
+    {
+        let package = package("hello", version).without_files().file("more.sh", &text).file("scripts/hello.sh", &text);
+        ada.publish(&package).await.expect(201);
+    }
+    let page = async |path: &str| app.anyone().get(&format!("//plugins/hello{path}")).await.expect(200).text();
+    for path in ["", "/files/1.1.0/scripts/hello.sh", "/files/1.1.0/more.sh", "/compare/1.0.0...1.1.0"] {
+        let page = page(path).await;
+        assert!(page.contains("⟨U+…⟩"), "{path}: no warning");
+        for character in hidden.map(|hidden| hidden.chars().next().unwrap()) {
+            assert!(!page.contains(character), "{path}: {character:?}");
+            assert!(page.contains(&format!("⟨U+{:04X}⟩", u32::from(character))), "{path}: {character:?}");
+        }
+    }
+    assert!(!page("/files/1.0.0/more.sh").await.contains("⟨U+"));
+}
+
+#[sqlx::test]
 async fn the_session_is_hidden_from_scripts_and_ends_for_good(db: PgPool) {
     let app = TestApp::with(db, |config| config.server.public_url = "https://plugins.example.org".into()).await;
     let mut ada = Browser::new(&app);

@@ -217,3 +217,49 @@ async fn clients_who_ask_for_the_worst_and_hang_up_delay_nobody(db: PgPool) {
     };
     timeout(Duration::from_secs(10) * SLOWNESS.min(6), again).await.expect("it is over");
 }
+
+#[sqlx::test]
+async fn files_of_one_large_package_hold_up_nobody(db: PgPool) {
+    const FILES: usize = 120;
+    const CLIENTS: usize = 8;
+    /// In a build that is not optimised, on a machine that others use, one walk through the package takes seconds.
+    const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 2 });
+    let home = Home::new(&db);
+    let server = home.start_with(&[], &["limits.enabled=false"]).await;
+    let ada = server.user("ada").await;
+    let text = "0123456789abcdef\n".repeat(1_600_000 / 17);
+    let mut package = PackageBuilder::new("large", "1.0.0");
+    for i in 0..FILES {
+        package = package.file(&format!("d{i:03}.txt"), &text);
+    }
+    ada.publish(&package).await.expect(201);
+    for id in ["honest0", "honest1"] {
+        ada.publish(&PackageBuilder::new(id, "1.0.0")).await.expect(201);
+    }
+    let reader = server.anyone();
+    // One walk is for all of them.
+    reader.get("//plugins/large/files/1.0.0/info.json").await.expect(200);
+    let last =
+        cpu(&server, async { drop(reader.get(&format!("//plugins/large/files/1.0.0/d{:03}.txt", FILES - 1)).await) });
+    let last = last.await;
+    assert!(last < FIRST * SLOWNESS, "a further file costs {last:?}");
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let reader = reader.clone();
+        clients.spawn(async move {
+            for i in 0.. {
+                reader.get(&format!("//plugins/large/files/1.0.0/d{:03}.txt", (client * 37 + i * 11) % FILES)).await;
+            }
+        });
+    }
+    sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    reader.get("//plugins/honest0").await.expect(200);
+    reader.get("//plugins/honest1/files/1.0.0/info.json").await.expect(200);
+    println!(
+        "| {CLIENTS} clients ask for the files of one package | a file {last:?} of CPU, others wait {:?} |",
+        begun.elapsed()
+    );
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    clients.abort_all();
+}

@@ -60,3 +60,126 @@ async fn a_session_is_not_needed_to_see_what_everybody_sees(db: PgPool) {
     let page = anyone.request(Method::GET, "//plugins/hello").header("cookie", cookie);
     Answer::of(page).await.expect(200);
 }
+
+/// Everything that anybody may see of one plugin and of the catalogue; two slashes stand for the website.
+fn addresses(id: &str) -> Vec<String> {
+    let mut addresses: Vec<String> =
+        ["//", "//plugins", "//tags", "//guide", "//feed.atom", "//sitemap.xml", "/plugins", "/stats", "/tags"]
+            .map(Into::into)
+            .into();
+    let pages = [
+        "",
+        "/versions",
+        "/reviews",
+        "/files",
+        "/files/1.0.0",
+        "/files/1.0.0/info.json",
+        "/compare",
+        "/compare/1.0.0...1.1.0",
+        "/feed.atom",
+        "/badge.svg",
+    ];
+    addresses.extend(pages.map(|page| format!("//plugins/{id}{page}")));
+    let answers = [
+        "",
+        "/stats",
+        "/ratings",
+        "/owners",
+        "/download",
+        "/versions/1.0.0/download",
+        "/versions/1.0.0/files",
+        "/versions/1.0.0/files/info.json",
+        "/compare/1.0.0...1.1.0",
+    ];
+    addresses.extend(answers.map(|answer| format!("/plugins/{id}{answer}")));
+    addresses
+}
+
+/// Longest time for an answer that waits for nothing, on a machine that others use.
+const AT_ONCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 250 });
+
+#[sqlx::test]
+async fn all_that_was_asked_before_is_answered_at_once_and_writes_are_refused_at_once(db: PgPool) {
+    let proxy = Proxy::start(&db).await;
+    let home = Home::at(proxy.url());
+    let server = home.start().await;
+    let ada = server.user("ada").await;
+    for version in ["1.0.0", "1.1.0"] {
+        ada.upload("a.tar.gz", PackageBuilder::new("hello", version).build()).await.expect(201);
+    }
+    let (anyone, cookie) = (server.anyone(), format!("session={}", ada.token.clone().unwrap()));
+    let get = async |path: &str, is_signed_in: bool| {
+        let request = anyone.request(Method::GET, path);
+        Answer::of(if is_signed_in { request.header("cookie", &cookie) } else { request }).await
+    };
+    let addresses = addresses("hello");
+    let mut before = Vec::new();
+    for path in &addresses {
+        before.push((path, get(path, false).await.status()));
+    }
+    assert!(before.iter().all(|(_, status)| matches!(status, 200 | 302 | 303)), "{before:?}");
+    proxy.cut();
+    // At the moment of the outage, before anybody knows of it.
+    assert_eq!(get("//plugins", true).await.status(), 200);
+    sleep(Duration::from_secs(4)).await;
+
+    let mut wrong = Vec::new();
+    for (path, status) in before {
+        for is_signed_in in [false, true] {
+            let begun = Instant::now();
+            let answer = get(path, is_signed_in).await.status();
+            if answer != status || begun.elapsed() > AT_ONCE {
+                wrong.push(format!("{path}: {answer} after {:?}", begun.elapsed()));
+            }
+        }
+    }
+    let account = json!({"username": "bob", "email": "bob@example.org", "password": "correct horse"});
+    for (path, body) in [("/auth/register", account), ("/auth/login", json!({"username": "ada", "password": "x"}))] {
+        let begun = Instant::now();
+        let answer = anyone.post(path, body).await.status();
+        if answer != 503 || begun.elapsed() > AT_ONCE {
+            wrong.push(format!("{path}: {answer} after {:?}", begun.elapsed()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[sqlx::test]
+async fn questions_nobody_asks_again_displace_nothing_that_is_known(db: PgPool) {
+    let proxy = Proxy::start(&db).await;
+    let home = Home::at(proxy.url());
+    // Little memory, so that few questions fill it.
+    let server = home.start_with(&[], &["limits.enabled=false", "cache.memory_mb=4"]).await;
+    let ada = server.user("ada").await;
+    for version in ["1.0.0", "1.1.0"] {
+        ada.upload("a.tar.gz", PackageBuilder::new("hello", version).build()).await.expect(201);
+    }
+    let anyone = server.anyone();
+    let addresses = addresses("hello");
+    for path in &addresses {
+        anyone.get(path).await;
+    }
+    for i in 0..150 {
+        let junk = [
+            format!("//plugins?q=hello+z{i}"),
+            format!("//plugins?tag=t{i}"),
+            format!("/plugins?search=hello+w{i}"),
+            format!("//plugins/hello?x={i}"),
+            format!("/plugins/hello/stats?days={}", i + 31),
+            format!("/plugins/hello/ratings?page={}", i + 2),
+            format!("//plugins/hello/reviews?page={}", i + 2),
+        ];
+        for path in junk {
+            anyone.get(&path).await.expect(200);
+        }
+    }
+    proxy.cut();
+    sleep(Duration::from_secs(4)).await;
+    let mut forgotten = Vec::new();
+    for path in &addresses {
+        if anyone.get(path).await.status() == 503 {
+            forgotten.push(path);
+        }
+    }
+    assert!(forgotten.is_empty(), "{forgotten:#?}");
+}

@@ -147,8 +147,9 @@ async fn many_streams(address: &str, token: &str) -> tokio::task::JoinHandle<()>
     driver
 }
 
-/// One HTTP/2 connection that asks for many downloads and takes none, with windows wide open.
-async fn downloads_not_read(address: &str) -> (TcpStream, Vec<u8>) {
+/// One HTTP/2 connection that asks for many responses and reads none, with windows of this size. Pages are made for each
+/// request, because it is signed in.
+async fn not_read(address: &str, path: &str, token: &str, window: u32) -> (TcpStream, Vec<u8>) {
     // The frames by hand: a client library would read.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -159,11 +160,15 @@ async fn downloads_not_read(address: &str) -> (TcpStream, Vec<u8>) {
         bytes.extend(payload);
     };
     // SETTINGS_INITIAL_WINDOW_SIZE, then WINDOW_UPDATE of the connection.
-    frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    frame(4, 0, 0, &[&[0, 4][..], &window.to_be_bytes()].concat());
     frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes());
-    let path = b"/api/v1/plugins/big/download";
     // :method GET, :scheme http (both from the static table), :path and :authority as literals.
-    let head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path, &[0x01, 1], b"x"].concat();
+    let mut head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 1], b"x"].concat();
+    let cookie = format!("session={token}");
+    // `cookie` from the static table; the length of its value takes more than seven bits.
+    let (low, high) = ((cookie.len() - 0x7f) % 0x80, (cookie.len() - 0x7f) / 0x80);
+    head.extend([0x0f, 0x11, 0x7f, low as u8 | 0x80, high as u8]);
+    head.extend(cookie.as_bytes());
     for i in 0..100 {
         frame(1, 0x5, 2 * i + 1, &head);
     }
@@ -219,6 +224,10 @@ async fn memory_is_flat_whatever_is_sent(db: PgPool) {
     let noise: String = (0..400_000_u64).map(|i| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     ada.publish(&PackageBuilder::new("big", "1.0.0").file("noise.txt", noise)).await.expect(201);
     ada.get("/plugins/big/download").await.expect(200);
+    for (version, end) in [("1.0.0", "\n"), ("1.1.0", "!\n")] {
+        let text: String = (0..9_000).map(|i| format!("line {i} of a text{end}")).collect();
+        ada.publish(&PackageBuilder::new("wordy", version).file("a.txt", text)).await.expect(201);
+    }
     let token = ada.token.clone().unwrap();
     let (address, shapes) = (server.address(), shapes(&token));
     // Once, so that what any request needs is there.
@@ -243,8 +252,15 @@ async fn memory_is_flat_whatever_is_sent(db: PgPool) {
     ));
     let resets = join_all((0..CLIENTS).map(|_| resets(address, &token)));
     worst.push((cost(&server, &ada, "HTTP/2: requests that are reset", &idle, resets).await, "resets"));
-    let unread = join_all((0..CLIENTS).map(|_| downloads_not_read(address)));
-    worst.push((cost(&server, &ada, "HTTP/2: 100 downloads not read", &idle, unread).await, "downloads not read"));
+    let paths =
+        ["/api/v1/plugins/big/download", "/plugins/wordy/files/1.0.0/a.txt", "/plugins/wordy/compare/1.0.0...1.1.0"];
+    for path in paths.into_iter().chain(["/api/v1/plugins/wordy/compare/1.0.0...1.1.0", "/api/openapi.json"]) {
+        for window in [0, 0x7fff_ffff] {
+            let name = format!("HTTP/2: 100 of {path} not read, with windows of {window}");
+            let unread = join_all((0..CLIENTS).map(|_| not_read(address, path, &token, window)));
+            worst.push((cost(&server, &ada, &name, &idle, unread).await, path));
+        }
+    }
     worst.sort();
     assert!(worst.last().is_some_and(|(memory, _)| *memory < MOST_MEMORY), "{worst:?}");
     let incoming = std::fs::read_dir(home.path("store/incoming")).unwrap().count();

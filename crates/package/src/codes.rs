@@ -87,6 +87,10 @@ codes! {
         "文件头自相矛盾：扩展头与条目的大小、名称或类型不一致", "the headers of an entry contradict each other about its size, name or type";
         "用常见的 tar 重新打包。", "Pack it again with an ordinary tar.";
     }
+    FILE_TIME: "file_time" {
+        "文件的时间早于 1970 年或晚于 2242 年，部分解压工具无法处理", "the time of a file is before 1970 or after 2242, which some unpackers cannot handle";
+        "用 touch 把文件的修改时间改为现在，然后重新打包。", "Set the times of the files to now with touch, then pack them again.";
+    }
     UNSUPPORTED_HEADER: "unsupported_header" {
         "文件头含有普通打包工具不会写入的内容，不同的解压工具对它的理解可能不同", "a header holds something that ordinary packers do not write, and that unpackers may read differently";
         "在 UTF-8 环境下用 tar -czf 重新打包，不要使用 --format=v7 等特殊选项。", "Pack it again with plain tar -czf in a UTF-8 locale, without special options such as --format=v7.";

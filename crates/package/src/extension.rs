@@ -117,7 +117,12 @@ fn check_global(data: &[u8]) -> Result<(), CodeDoc> {
 /// Times, owners and comments are harmless, and so is what packers note for backups.
 fn check_record(key: &[u8], value: &[u8]) -> Result<(), CodeDoc> {
     let is_good = match key {
-        b"mtime" | b"atime" | b"ctime" | b"LIBARCHIVE.creationtime" => is_time(value),
+        b"mtime" | b"atime" | b"ctime" | b"LIBARCHIVE.creationtime" => {
+            if !is_time(value) && is_far_time(value) {
+                return Err(codes::FILE_TIME);
+            }
+            is_time(value)
+        }
         b"uid" | b"gid" => decimal(value).is_some_and(|number| number <= header::MAX_OWNER),
         // npm writes empty ones.
         b"uname" | b"gname" | b"comment" => header::is_plain_text(value),
@@ -189,6 +194,14 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     let is_plain = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
     // Empty digits do not parse.
     is_plain.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+}
+
+/// A time before 1970, or so late that it is none for us.
+fn is_far_time(value: &[u8]) -> bool {
+    let value = value.strip_prefix(b"-").unwrap_or(value);
+    let seconds = value.split(|&byte| byte == b'.').next().unwrap_or_default();
+    let is_number = !seconds.is_empty() && seconds.iter().all(u8::is_ascii_digit);
+    is_number && is_time(&[b"0", &value[seconds.len()..]].concat())
 }
 
 /// Seconds since 1970, perhaps with a fraction.

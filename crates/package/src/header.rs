@@ -87,9 +87,13 @@ pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Header, CodeDoc> {
     let size = octal(&block[SIZE]).or_else(|| base_256(&block[SIZE])).ok_or(codes::CORRUPT_ARCHIVE)?;
     let mode = octal(&block[MODE]).ok_or(codes::CORRUPT_ARCHIVE)?;
     // Not used here, but some unpackers stop at a header in which one of these is no number.
-    let are_numbers = is_owner(&block[UID]) && is_owner(&block[GID]) && is_time(&block[MTIME]);
-    if !are_numbers {
+    if !is_owner(&block[UID]) || !is_owner(&block[GID]) {
         return Err(codes::CORRUPT_ARCHIVE);
+    }
+    if !is_time(&block[MTIME]) {
+        // In base 256 packers write what does not fit into octal digits; the marker of a negative number is 0xff.
+        let is_far = base_256(&block[MTIME]).is_some() || block[MTIME].starts_with(b"\xff");
+        return Err(if is_far { codes::FILE_TIME } else { codes::CORRUPT_ARCHIVE });
     }
     let is_plain = is_zeros(&block[LINK_NAME])
         && is_device_free(&block[DEVICE_MAJOR])

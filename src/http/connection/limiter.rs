@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{sync::Notify, time::timeout};
 use tracing::debug;
 
-use super::ConnectionStats;
+use super::{ConnectionStats, UnsentResponses};
 use crate::{config, limits::Client};
 
 /// File descriptors reserved for everything else: database, packages, journal, log.
@@ -45,6 +45,7 @@ struct Open {
     connections: HashMap<u64, Connection>,
     /// The connections of each address, except those that are being closed.
     per_address: HashMap<String, HashSet<u64>>,
+    unsent: Arc<UnsentResponses>,
 }
 
 struct Connection {
@@ -120,7 +121,7 @@ impl Open {
         if let Some(address) = &address {
             self.per_address.entry(address.clone()).or_default().insert(self.last_id);
         }
-        let stats = Arc::new(ConnectionStats::new(address.is_none()));
+        let stats = Arc::new(ConnectionStats::new(address.as_deref(), self.unsent.clone()));
         self.connections.insert(self.last_id, Connection { address, stats: stats.clone(), is_closing: false });
         (self.last_id, stats)
     }

@@ -8,8 +8,10 @@ mod limiter;
 mod stats;
 mod stream;
 mod timeouts;
+mod unsent;
 
 pub use limiter::{ConnectionLimiter, ConnectionPermit};
 pub use stats::{ConnectionStats, RequestGuard};
 pub use stream::CountingStream;
 pub use timeouts::Timeouts;
+pub use unsent::UnsentResponses;

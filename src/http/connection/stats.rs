@@ -16,12 +16,16 @@ use http_body::{Frame, SizeHint};
 use hyper::Version;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
+use super::{UnsentResponses, unsent::UnsentBody};
+
 /// Requests with a body that one HTTP/2 connection has handled at a time; further ones wait for their turn.
 const BODIES: usize = 4;
 /// Large responses that one HTTP/2 connection sends at a time; further ones wait for their turn.
 const LARGE_RESPONSES: usize = 2;
 /// A response with more bytes is large.
 const LARGE: u64 = 64 * 1024;
+/// A response with more bytes is kept in [`UnsentResponses`]; that of others is bounded by the number of streams.
+const SMALL: u64 = 4 * 1024;
 
 /// Counters of one connection.
 pub struct ConnectionStats {
@@ -50,18 +54,22 @@ pub struct ConnectionStats {
     /// For HTTP/2, where each of many streams would otherwise keep a buffer of its own.
     bodies: Semaphore,
     large_responses: Semaphore,
+    unsent: Arc<UnsentResponses>,
+    /// For whom unsent responses are counted.
+    client: Arc<str>,
 }
 
 impl Default for ConnectionStats {
     fn default() -> Self {
-        Self::new(false)
+        Self::new(Some(""), Arc::default())
     }
 }
 
 impl ConnectionStats {
-    /// Counters of a new connection; that of a trusted proxy carries requests of many clients at a time.
-    pub(super) fn new(is_trusted: bool) -> Self {
-        let permits = |count| Semaphore::new(if is_trusted { Semaphore::MAX_PERMITS } else { count });
+    /// Counters of a new connection from an address; `None` for trusted proxies, which carry requests of many clients
+    /// at a time.
+    pub(super) fn new(address: Option<&str>, unsent: Arc<UnsentResponses>) -> Self {
+        let permits = |count| Semaphore::new(if address.is_none() { Semaphore::MAX_PERMITS } else { count });
         Self {
             handled: AtomicUsize::default(),
             answered: AtomicUsize::default(),
@@ -77,6 +85,8 @@ impl ConnectionStats {
             close_requested: Notify::new(),
             bodies: permits(BODIES),
             large_responses: permits(LARGE_RESPONSES),
+            unsent,
+            client: address.unwrap_or("trusted proxies").into(),
         }
     }
 }
@@ -153,13 +163,25 @@ impl RequestGuard {
         if std::mem::take(&mut self.holds_body) {
             self.stats.bodies.add_permits(1);
         }
-        if self.is_http2 && http_body::Body::size_hint(response.body()).lower() > LARGE {
+        let length = http_body::Body::size_hint(response.body());
+        let is_kept = self.is_http2 && length.upper().is_none_or(|upper| upper > SMALL);
+        let response = response.map(|body| match is_kept {
+            true => AnswerBody::Kept(self.stats.unsent.keep(&self.stats.client, body)),
+            false => AnswerBody::Direct(body),
+        });
+        // What waits here is in memory already, and so is kept before.
+        if self.is_http2 && length.lower() > LARGE {
             self.holds_large_response = take(&self.stats.large_responses).await;
         }
         self.stats.answered.fetch_add(1, Relaxed);
         self.stats.handled.fetch_sub(1, Relaxed);
         self.is_answered = true;
-        response.map(|body| Body::new(Answer { body, is_offered: false, guard: self }))
+        response.map(|body| {
+            let mut answer = Answer { body, is_offered: false, guard: self };
+            // Until HTTP/2 asks for the first data, the client has not opened the window of the stream.
+            answer.set_offered(true);
+            Body::new(answer)
+        })
     }
 }
 
@@ -182,10 +204,16 @@ async fn take(semaphore: &Semaphore) -> bool {
     semaphore.acquire().await.map(SemaphorePermit::forget).is_ok()
 }
 
+/// The body of a response as it is sent.
+enum AnswerBody {
+    Direct(Body),
+    Kept(UnsentBody),
+}
+
 /// The body of a response, with the guard of its request.
 struct Answer {
-    body: Body,
-    /// Whether the last piece of it was offered to the client, and no further one asked for.
+    body: AnswerBody,
+    /// Whether the last piece of it was offered to the client, or none yet, and no further one asked for.
     is_offered: bool,
     guard: RequestGuard,
 }
@@ -209,17 +237,26 @@ impl http_body::Body for Answer {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let frame = match &mut self.body {
+            AnswerBody::Direct(body) => Pin::new(body).poll_frame(cx),
+            AnswerBody::Kept(body) => Pin::new(body).poll_frame(cx),
+        };
         self.set_offered(frame.is_ready());
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            AnswerBody::Direct(body) => body.is_end_stream(),
+            AnswerBody::Kept(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            AnswerBody::Direct(body) => body.size_hint(),
+            AnswerBody::Kept(body) => body.size_hint(),
+        }
     }
 }
 

@@ -109,6 +109,9 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         record_matched_path(&request);
         let enforcement = &self.enforcement;
+        if let Err(error) = enforcement.check_database() {
+            return Answer::Refused { response: Some(error.into_response()), drawn: None };
+        }
         let drawn = match enforcement.draw(&mut request) {
             Ok(drawn) => drawn,
             Err(error) => return Answer::Refused { response: Some(error.into_response()), drawn: None },
@@ -131,6 +134,11 @@ fn record_matched_path(request: &Request) {
 }
 
 impl Enforcement {
+    /// Refuses at once what cannot be done while the database is down. Reads may be answered as last known.
+    fn check_database(&self) -> Result<()> {
+        if self.policy.needs_database { self.enforcer.database.check() } else { Ok(()) }
+    }
+
     /// Counts the request, or prepares that it is counted as soon as its user is known.
     fn draw(&self, request: &mut Request) -> Result<Drawn> {
         let budget = match self.policy.draws_on {

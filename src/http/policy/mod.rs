@@ -22,6 +22,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     draws_on: DrawsOn,
+    needs_database: bool,
     body: Body,
     time: Time,
 }
@@ -57,12 +58,18 @@ pub enum Time {
 
 impl Policy {
     const fn on(draws_on: DrawsOn) -> Self {
-        Self { draws_on, body: Body { max: MAX_JSON as u64, refusal: &codes::BODY_TOO_LARGE }, time: Time::Request }
+        let body = Body { max: MAX_JSON as u64, refusal: &codes::BODY_TOO_LARGE };
+        Self { draws_on, needs_database: false, body, time: Time::Request }
     }
 
     /// Draws on this budget, takes the body of a form or JSON, and no longer than any request.
     pub const fn of(budget: &'static Budget) -> Self {
         Self::on(DrawsOn::Budget(budget))
+    }
+
+    /// The same for what only the database can answer: refused at once while that is down.
+    const fn of_database(draws_on: DrawsOn) -> Self {
+        Self { needs_database: true, ..Self::on(draws_on) }
     }
 
     /// Reads.
@@ -87,22 +94,22 @@ impl Policy {
 
     /// Changes something.
     pub const fn write() -> Self {
-        Self::of(&limits::WRITE)
+        Self::of_database(DrawsOn::Budget(&limits::WRITE))
     }
 
     /// Makes an account.
     pub const fn register() -> Self {
-        Self::of(&limits::REGISTER)
+        Self::of_database(DrawsOn::Budget(&limits::REGISTER))
     }
 
     /// Signs in: what is refused counts, right passwords cost nothing.
     pub const fn login() -> Self {
-        Self::on(DrawsOn::Refusals(&limits::LOGIN))
+        Self::of_database(DrawsOn::Refusals(&limits::LOGIN))
     }
 
     /// Publishes, which may take as long as an upload.
     pub const fn publish() -> Self {
-        Self::of(&limits::PUBLISH).time(Time::Upload)
+        Self::of_database(DrawsOn::Budget(&limits::PUBLISH)).time(Time::Upload)
     }
 
     /// Draws on nothing: for what must answer however much is asked. The reason is for readers of the route.
