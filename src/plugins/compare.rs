@@ -317,8 +317,13 @@ fn line(change: similar::Change<&str>) -> Line {
         },
         before: change.old_index().map(|i| i + 1),
         after: change.new_index().map(|i| i + 1),
-        text: change.value().trim_end_matches(['\n', '\r']).to_owned(),
+        text: without_break(change.value()).to_owned(),
     }
+}
+
+/// A line without its break; a carriage return alone is none, and hides what stands before it in a terminal.
+fn without_break(line: &str) -> &str {
+    line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 #[cfg(test)]
