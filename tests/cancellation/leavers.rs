@@ -84,9 +84,10 @@ impl Tally {
     }
 
     /// Asserts that every kind was left, mostly before its answer, and that none failed.
-    pub(crate) fn check(&self, kinds: usize) {
+    pub(crate) fn check(&self, kinds: usize, log: &str) {
         let statuses = self.statuses.lock().unwrap();
-        assert!(statuses.keys().all(|status| *status != 500), "{statuses:?}");
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        assert!(statuses.keys().all(|status| *status != 500), "{statuses:?} {errors:#?}");
         assert!(self.fewest(kinds) > 0, "not every kind was asked for");
         assert!(self.unanswered.load(Relaxed) * 4 > self.done.load(Relaxed), "most had their answer already");
     }

@@ -98,7 +98,7 @@ async fn leave(db: &PgPool, connections: u32) {
     println!("| pool | protocol | requests left | before an answer | kinds | fewest of a kind |");
     for tally in &tallies {
         println!("| {connections} | {} |", tally.row(requests.kinds()));
-        tally.check(requests.kinds());
+        tally.check(requests.kinds(), &log);
     }
     println!("| pool | took | honest requests | slowest | longest idle in a transaction | acknowledged, all kept |");
     println!(

@@ -104,8 +104,8 @@ impl Requests {
             "with raters as (
                  insert into users (username, email, password_hash)
                  select 'rater' || n, 'rater' || n || '@example.org', '' from generate_series(1, {NUMBERS}) n returning id
-             )
-             insert into plugin_ratings (plugin_id, user_id, rating) select 'victim0', id, 3 from raters"
+             ), ratings as (insert into plugin_ratings (plugin_id, user_id, rating) select 'victim0', id, 3 from raters)
+             update plugins set rating_sum = 3 * {NUMBERS}, rating_count = {NUMBERS} where id = 'victim0'"
         );
         sqlx::query(sqlx::AssertSqlSafe(ratings)).execute(db).await.unwrap();
         let mut sessions = Vec::new();
