@@ -2,7 +2,7 @@
 //!
 //! A folder is a part of the product, a file is a foundation it stands on. Imports point one way:
 //! `main → routes, jobs → domains → foundations`, and among the domains
-//! `accounts ← plugins ← search ← ratings ← admin ← web`.
+//! `accounts ← plugins ← search ← ratings ← reports ← admin ← web`.
 
 pub mod accounts;
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod observe;
 mod pathological_texts;
 pub mod plugins;
 pub mod ratings;
+pub mod reports;
 pub mod search;
 pub mod storage;
 pub mod web;

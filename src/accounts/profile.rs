@@ -100,7 +100,11 @@ pub async fn change_profile(
 /// 409 when the address is taken.
 pub async fn update_profile(accounts: &Accounts, user: i64, change: ProfileChange) -> Result<User> {
     let (name, email) = (change.display_name.as_deref(), change.email.as_deref());
-    queries::update_profile(&accounts.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)
+    let updated = queries::update_profile(&accounts.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    if name.is_some() {
+        accounts.feed.settle(queries::plugins_shown_with(&accounts.db, user).await?).await;
+    }
+    Ok(updated)
 }
 
 /// The old and the new password.

@@ -110,6 +110,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Has everything read again: time alone has changed what lists show.
+    pub fn refresh_everything(&self) {
+        self.send(Change::Everything);
+    }
+
     fn send(&self, change: Change) {
         self.enqueue(Entry { change, done: None });
     }

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use super::{
     Plugins,
     queries::{self, NewFile},
+    similar,
 };
 use crate::{
     accounts::{CurrentUser, Scope},
@@ -211,9 +212,16 @@ enum Admission {
 
 /// Claims or locks the plugin and checks everything that does not depend on the package's bytes alone.
 async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<Admission> {
-    if queries::claim(db, manifest, user.id).await? {
-        check_dependencies(db, manifest).await?;
-        return Ok(Admission::New);
+    let taken = queries::taken(db, &manifest.id).await?;
+    if taken.is_retired {
+        return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
+    }
+    if !taken.is_known {
+        similar::check(db, user, manifest).await?;
+        if queries::claim(db, manifest, user.id).await? {
+            check_dependencies(db, manifest).await?;
+            return Ok(Admission::New);
+        }
     }
     let plugin = queries::lock(db, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     if !queries::is_owner(db, &manifest.id, user.id).await? {

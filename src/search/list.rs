@@ -10,7 +10,7 @@ use axum::{
 use semver::Version;
 use utoipa::ToSchema;
 
-use super::Search;
+use super::{Search, operators::Typed};
 use crate::{
     catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
@@ -30,7 +30,7 @@ const MAX_TAGS: usize = 20;
 /// Whether a list is asked for by words, which is a search.
 pub(super) fn is_search(uri: &Uri) -> bool {
     // The same value that `from_params` takes.
-    query_values(uri, "search").next().is_some_and(|words| !words.trim().is_empty())
+    ["search", "q"].into_iter().any(|name| query_values(uri, name).next().is_some_and(|words| !words.trim().is_empty()))
 }
 
 /// What to show.
@@ -56,7 +56,10 @@ impl Wanted {
 
 impl FromParams for Wanted {
     fn from_params(params: &mut Params) -> Self {
-        let tags = params.all("tag");
+        let typed = params.short_text("q", MAX_QUERY).map(|typed| Typed::parse(&typed)).unwrap_or_default();
+        let mut tags = params.all("tag");
+        let must_have_all = !typed.tags.is_empty();
+        tags.extend(typed.tags);
         if tags.len() > MAX_TAGS {
             params.fault("tag", format!("至多 {MAX_TAGS} 个"), format!("must be at most {MAX_TAGS}"));
         }
@@ -71,13 +74,14 @@ impl FromParams for Wanted {
         let filter = Filter {
             status: params.choice(&["status"]).unwrap_or_default(),
             tags,
-            all_tags,
-            author: params.short_text("author", 255),
+            all_tags: all_tags || must_have_all,
+            author: params.short_text("author", 255).or(typed.author),
+            owner: typed.owner,
             min_rating: None,
             runs_on: None,
         };
         Self {
-            words: params.short_text("search", MAX_QUERY),
+            words: params.short_text("search", MAX_QUERY).or(typed.words),
             filter,
             sort: params.choice(&["sort", "sort_by"]),
             order: params.choice(&["order"]),
@@ -90,11 +94,12 @@ impl FromParams for Wanted {
 #[utoipa::path(get, path = "/plugins", tag = "search", params(
         Page,
         ("search" = Option<String>, Query, description = "Words; at most 1,000 characters"),
+        ("q" = Option<String>, Query, description = "Words in which `tag:`, `author:` and `@username` narrow the list; at most 1,000 characters"),
         ("tag" = Option<Vec<String>>, Query, description = "Any of these tags"),
         ("tags_match" = Option<String>, Query, description = "`all`: every one of the tags"),
         ("author" = Option<String>, Query, description = "By this author"),
         ("status" = Option<String>, Query, description = "`active` (default), `deprecated` or `any`"),
-        ("sort" = Option<String>, Query, description = "`downloads`, `rating`, `updated_at`, `created_at`, `name` or `relevance`; alias `sort_by`"),
+        ("sort" = Option<String>, Query, description = "`downloads`, `trending` (downloads of the last 7 days), `rating` (Bayesian mean), `updated_at`, `created_at`, `name` or `relevance`; alias `sort_by`"),
         ("order" = Option<String>, Query, description = "`asc` or `desc`"),
     ),
     responses((status = 200, body = Success<PluginList>)))]
@@ -193,6 +198,7 @@ fn read_filters(fields: &mut Fields) -> Filter {
         tags,
         all_tags,
         author: fields.short_text("author", 255),
+        owner: None,
         min_rating: fields.optional_number("min_rating", 0.0..=5.0),
         runs_on,
     }
@@ -224,7 +230,7 @@ pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
         Some(words) => match_words(search, words, wanted, sort, order)?,
         None => search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page),
     };
-    fill_page(&search.catalogue, &listed, total, wanted.page).await
+    fill_page(&search.catalogue, &listed, sort, total, wanted.page).await
 }
 
 fn match_words(search: &Search, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {

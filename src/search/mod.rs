@@ -5,10 +5,12 @@
 
 mod follow;
 mod list;
+mod operators;
 mod suggestions;
 
 pub use follow::{Search, rebuild, refresh, start_jobs};
 pub use list::{Wanted, find};
+pub use operators::Typed;
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::{
         extract::{Choice, FromParams, Params, Query, query_values},
         page::{Page, Pagination},
     },
-    search::{self, Wanted},
+    search::{self, Typed, Wanted},
 };
 
 /// Entries of a page.
@@ -68,16 +68,18 @@ impl Asked {
     }
 
     fn wanted(&self) -> Wanted {
+        let typed = Typed::parse(self.get("q"));
         let filter = Filter {
             status: self.choice::<StatusFilter>("status").unwrap_or_default(),
-            tags: self.tags(),
+            tags: self.tags().into_iter().chain(typed.tags).collect(),
             all_tags: true,
-            author: Some(self.get("author").to_owned()).filter(|author| !author.is_empty()),
+            author: Some(self.get("author").to_owned()).filter(|author| !author.is_empty()).or(typed.author),
+            owner: typed.owner,
             min_rating: self.get("rating").parse().ok().filter(|rating| (0.0..=5.0).contains(rating)),
             runs_on: self.get("runs_on").parse().ok(),
         };
         Wanted {
-            words: Some(self.get("q").to_owned()).filter(|words| !words.trim().is_empty()),
+            words: typed.words,
             filter,
             sort: self.choice::<Sort>("sort"),
             order: self.choice::<Order>("order"),

@@ -119,7 +119,7 @@ async fn change_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) 
             "saved"
         }
         "add_owner" => {
-            plugins::insert_owner(&web.plugins, user, id, owner).await?;
+            plugins::invite_owner(&web.plugins, user, id, owner).await?;
             "saved"
         }
         "remove_owner" => {

@@ -57,6 +57,7 @@ use crate::{
     },
     plugins::{self, Plugins},
     ratings::Ratings,
+    reports::Reports,
     search::Search,
 };
 
@@ -68,6 +69,7 @@ pub struct Web {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) search: Arc<Search>,
     pub(crate) ratings: Arc<Ratings>,
+    pub(crate) reports: Arc<Reports>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) derived: Arc<DerivedData>,

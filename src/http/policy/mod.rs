@@ -90,6 +90,11 @@ impl Policy {
         Self::of(&limits::WRITE)
     }
 
+    /// Reports something to administrators.
+    pub const fn report() -> Self {
+        Self::of(&limits::REPORT)
+    }
+
     /// Makes an account.
     pub const fn register() -> Self {
         Self::of(&limits::REGISTER)
