@@ -276,6 +276,16 @@ impl Ranking<'_> {
         if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
     }
 
+    /// The tags of the plugins that fit, most used first.
+    pub fn tags(&self, filter: &Filter) -> Vec<(String, usize)> {
+        self.0.count_tags(self.0.candidates(filter).filter(|slot| self.0.fits(*slot, filter)))
+    }
+
+    /// The tags of the found plugins, most used first.
+    pub fn tags_of(&self, found: &[u64]) -> Vec<(String, usize)> {
+        self.0.count_tags(found.iter().filter_map(|key| self.0.slot(*key)))
+    }
+
     /// How popular the plugin with this key is, from 0 to 1.
     pub fn popularity(&self, key: u64) -> f32 {
         self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)

@@ -143,6 +143,17 @@ impl State {
         self.by_key.get(usize::try_from(key).ok()?).copied().filter(|slot| *slot != NO_SLOT)
     }
 
+    /// Tags with the number of these plugins that have them, most used first.
+    pub(super) fn count_tags(&self, slots: impl Iterator<Item = Slot>) -> Vec<(String, usize)> {
+        let mut counts: HashMap<String, (&str, usize)> = HashMap::new();
+        for tag in slots.filter_map(|slot| self.row(slot)).flat_map(|row| &row.tags) {
+            counts.entry(tag.to_lowercase()).or_insert((tag, 0)).1 += 1;
+        }
+        let mut tags: Vec<_> = counts.into_values().map(|(tag, count)| (tag.to_owned(), count)).collect();
+        tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        tags
+    }
+
     /// What differs in the text of `fresh`.
     pub(super) fn text_change(&self, fresh: &Self) -> TextChange {
         let rows = |state: &Self| -> HashMap<i64, i64> {

@@ -33,7 +33,7 @@ pub use people::{Invitation, Person, answer_invitation, find_invitations};
 pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Totals, WrittenReview, apply_rating, delete_ended_invitations, dependents,
-    forget_old_segments, is_owner, is_visible, list_for_admin, lock, owned_by, owners as find_owners, person as find_person,
+    forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by, owners as find_owners, person as find_person,
     reserve_name, reviews_by, totals,
 };
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};

@@ -121,6 +121,21 @@ pub(super) async fn count_votes(db: &mut PgConnection, rating: i64) -> Result<i6
     Ok(count.fetch_one(db).await?)
 }
 
+/// The ratings of a plugin that a user voted for.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn find_votes(db: impl PgExecutor<'_>, plugin: &str, user: i64) -> Result<Vec<i64>> {
+    Ok(query_scalar!(
+        "select v.rating_id from rating_votes v join plugin_ratings r on r.id = v.rating_id
+         where r.plugin_id = $1 and v.user_id = $2",
+        plugin,
+        user
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// Saves the reply to a rating in place of the one before.
 pub(super) async fn upsert_reply(db: &mut PgConnection, rating: i64, user: i64, text: &str) -> Result<Reply> {
     Ok(query_as!(

@@ -233,6 +233,20 @@ pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     fill_page(&search.catalogue, &listed, sort, total, wanted.page).await
 }
 
+/// The tags of everything that is wanted, most used first.
+///
+/// # Errors
+/// If the index cannot be read.
+pub fn tags(search: &Search, wanted: &Wanted) -> Result<Vec<(String, usize)>> {
+    let filter = &wanted.filter;
+    let ranking = search.catalogue.lists.ranking();
+    let Some(words) = wanted.words.as_deref() else { return Ok(ranking.tags(filter)) };
+    let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
+    let found = search.index.search(words, &fits, &popularity, usize::MAX)?;
+    let keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
+    Ok(ranking.tags_of(&keys))
+}
+
 fn match_words(search: &Search, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
     let (page, filter) = (wanted.page, &wanted.filter);
     let ranking = search.catalogue.lists.ranking();

@@ -9,7 +9,7 @@ mod operators;
 mod suggestions;
 
 pub use follow::{Search, rebuild, refresh, start_jobs};
-pub use list::{Wanted, find};
+pub use list::{Wanted, find, tags};
 pub use operators::Typed;
 
 use std::sync::Arc;

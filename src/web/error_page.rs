@@ -92,7 +92,7 @@ async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response
     let page = ErrorPage {
         page: &look,
         status: refusal.status.as_u16(),
-        text: refusal.text.in_lang(look.lang),
+        text: page_text(&look, refusal),
         request_id: &id,
         guess,
         plugins,
@@ -103,6 +103,15 @@ async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response
         response.headers_mut().insert(name.clone(), value.clone());
     }
     response
+}
+
+/// What a refusal says to somebody who looks at a page: of addresses and methods only programs know.
+fn page_text<'a>(look: &'a Look, refusal: &'a Refusal) -> &'a str {
+    match refusal.code {
+        "not_found" => look.t("页面不存在", "Page not found"),
+        "method_not_allowed" => look.t("无法直接打开此页面", "This page can’t be opened directly"),
+        _ => refusal.text.in_lang(look.lang),
+    }
 }
 
 /// Words to search for instead of the address that leads nowhere.

@@ -18,7 +18,7 @@ use crate::{
 
 /// Fields that hold a number, a truth value or a list where the API expects one.
 const NUMBERS: [&str; 2] = ["rating", "expires_in_days"];
-const FLAGS: [&str; 2] = ["is_active", "revoke_tokens"];
+const FLAGS: [&str; 3] = ["is_active", "is_verified", "revoke_tokens"];
 const LISTS: [&str; 1] = ["scopes"];
 /// Fields that are shown again never.
 const SECRETS: [&str; 3] = ["password", "old_password", "new_password"];

@@ -38,7 +38,9 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, headers:
 }
 
 async fn make(web: &Web, page: Look) -> Result<Home> {
-    let totals = plugins::totals(&web.db).await?;
+    let mut totals = plugins::totals(&web.db).await?;
+    // As many as the list of all plugins shows.
+    totals.plugins = i64::try_from(web.catalogue.lists.active()).unwrap_or(i64::MAX);
     let mut tags = web.catalogue.lists.tags();
     tags.truncate(TAGS);
     let mut rated = top(web, Sort::Rating).await?;

@@ -17,7 +17,7 @@ use crate::{
     catalogue::PluginId,
     error::{Error, Result, codes},
     http::extract::{Fields, FromFields, Path},
-    plugins::{self, OwnPlugin, PluginDetail, StatusChange},
+    plugins::{self, Invitation, OwnPlugin, Owner, PluginDetail, StatusChange},
 };
 
 #[derive(Template)]
@@ -26,12 +26,15 @@ struct Mine {
     page: Look,
     plugins: Vec<OwnPlugin>,
     downloads: i64,
+    invitations: Vec<Invitation>,
 }
 
 /// Lists one's own plugins with their numbers.
 pub(super) async fn mine(State(web): State<Arc<Web>>, Member { look, session }: Member) -> Result<Response> {
     let plugins = plugins::owned_by(&web.db, session.user.id).await?;
-    let page = Mine { page: look, downloads: plugins.iter().map(|plugin| plugin.downloads).sum(), plugins };
+    let invitations = plugins::find_invitations(&web.plugins, session.user.id).await?;
+    let downloads = plugins.iter().map(|plugin| plugin.downloads).sum();
+    let page = Mine { page: look, downloads, plugins, invitations };
     page.page.show(&page)
 }
 
@@ -41,6 +44,8 @@ struct Manage {
     page: Look,
     header: Header,
     plugin: Arc<PluginDetail>,
+    /// Who is invited to be an owner.
+    invited: Vec<Owner>,
     form: Filled,
     /// Which of the forms was refused.
     what: String,
@@ -71,7 +76,8 @@ async fn show(web: &Web, member: Member, id: &PluginId, form: Filled, what: Stri
         return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
     }
     let status = form.status();
-    let page = Manage { header, page: visitor.look, plugin, form, what };
+    let invited = plugins::find_invited(&web.db, id.as_str()).await?;
+    let page = Manage { header, page: visitor.look, plugin, invited, form, what };
     page.page.show_with(status, &page)
 }
 
@@ -120,7 +126,7 @@ async fn change_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) 
         }
         "add_owner" => {
             plugins::invite_owner(&web.plugins, user, id, owner).await?;
-            "saved"
+            "invited"
         }
         "remove_owner" => {
             plugins::delete_owner(&web.plugins, user, id, owner).await?;

@@ -116,7 +116,7 @@ pub(super) async fn publish(
     form: Form,
 ) -> Result<Response> {
     let Some(received) = web.drafts.take(session.user.id, form.get("hash")) else {
-        let problem = look.t("预览已过期，请重新选择文件。", "The preview has ended; please choose the file again.");
+        let problem = look.t("预览已过期，请重新选择文件。", "This preview has expired. Choose the file again.");
         let page = Publish { problem: problem.to_owned(), advice: "", faults: Vec::new(), page: look };
         return page.page.show_with(StatusCode::CONFLICT, &page);
     };

@@ -17,13 +17,13 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     catalogue::PluginId,
-    error::Result,
+    error::{Error, Result, codes},
     http::{
         extract::{Path, Query},
         page::Page,
     },
     plugins::PluginDetail,
-    ratings::{self, NewRating, RatingList},
+    ratings::{self, NewRating, NewReply, RatingList},
 };
 
 #[derive(Template)]
@@ -37,6 +37,10 @@ struct Reviews {
     steps: Vec<u32>,
     form: Filled,
     has_own: bool,
+    /// Reviews that the visitor found helpful.
+    voted: Vec<i64>,
+    /// The name of the visitor.
+    own_name: String,
 }
 
 /// Shows the ratings of a plugin.
@@ -56,6 +60,11 @@ async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
         Some(user) => ratings::find_own(&web.db, id.as_str(), user.id).await?,
         None => None,
     };
+    let voted = match visitor.user() {
+        Some(user) => ratings::find_votes(&web.db, id.as_str(), user.id).await?,
+        None => Vec::new(),
+    };
+    let own_name = visitor.user().map(|user| user.username.clone()).unwrap_or_default();
     let has_own = own.is_some();
     let filled = || {
         own.map(|(rating, review)| Filled::with(&[("rating", &rating.to_string()), ("review", &review)]))
@@ -72,6 +81,8 @@ async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
         plugin,
         form,
         has_own,
+        voted,
+        own_name,
     };
     page.page.show_with(status, &page)
 }
@@ -101,6 +112,32 @@ async fn save_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) ->
     let new = form.read::<NewRating>()?;
     ratings::save(&web.ratings, user, id, new).await?;
     Ok(())
+}
+
+/// Votes for a review, or replies to it.
+pub(super) async fn answer(
+    State(web): State<Arc<Web>>,
+    Member { session, .. }: Member,
+    Path((id, rating)): Path<(PluginId, i64)>,
+    form: Form,
+) -> Result<Response> {
+    let user = &session.user;
+    let code = match form.get("what") {
+        "helpful" | "unhelpful" => {
+            ratings::set_helpful(&web.ratings, user, &id, rating, form.get("what") == "helpful").await?;
+            "saved"
+        }
+        "reply" => {
+            ratings::save_reply(&web.ratings, user, &id, rating, Some(form.read::<NewReply>()?)).await?;
+            "replied"
+        }
+        "delete_reply" => {
+            ratings::save_reply(&web.ratings, user, &id, rating, None).await?;
+            "deleted"
+        }
+        _ => return Err(Error::new(&codes::NOT_FOUND)),
+    };
+    Ok(done(&address(&id), code))
 }
 
 /// Takes one's own rating back.

@@ -46,7 +46,7 @@ async fn only_owners_publish_further_versions(db: PgPool) {
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     ada.publish(&package("hello", "1.0.0")).await.expect(201);
     bob.publish(&package("hello", "1.0.1")).await.refused(403, "not_owner");
-    ada.put("/plugins/hello/owners/bob", json!({})).await.expect(200);
+    ada.share("hello", "bob", &bob).await;
     bob.publish(&package("hello", "1.0.1")).await.expect(201);
 }
 
