@@ -148,7 +148,8 @@ pub async fn change_user(admin: &Admin, by: &CurrentUser, id: i64, change: UserC
         let action = if is_verified { "user.verify" } else { "user.unverify" };
         audit::record(&mut tx, &by.username, action, &target, reason).await?;
     }
-    let shown = if change.is_verified.is_some() { accounts::plugins_shown_with(&mut *tx, id).await? } else { Vec::new() };
+    let shown =
+        if change.is_verified.is_some() { accounts::plugins_shown_with(&mut *tx, id).await? } else { Vec::new() };
     tx.commit().await?;
     // The mark is shown in lists.
     if !shown.is_empty() {

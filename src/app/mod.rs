@@ -82,14 +82,8 @@ impl App {
         let derived = Arc::<DerivedData>::default();
         let health = Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone());
         let health = Arc::new(health);
-        let accounts = Accounts::new(
-            db.clone(),
-            database.clone(),
-            limits.clone(),
-            feed.clone(),
-            config.auth.clone(),
-            &secret,
-        );
+        let accounts =
+            Accounts::new(db.clone(), database.clone(), limits.clone(), feed.clone(), config.auth.clone(), &secret);
         let accounts = Arc::new(accounts);
         let catalogue = Catalogue::new(db.clone(), database.clone(), cache.clone(), entries, config.public_url());
         let catalogue = Arc::new(catalogue);
@@ -114,14 +108,8 @@ impl App {
         let ratings = Ratings::new(db.clone(), accounts.clone(), plugins.clone(), feed.clone());
         let ratings = Arc::new(ratings);
         let reports = Arc::new(Reports::new(db.clone(), accounts.clone()));
-        let admin = Admin::new(
-            db.clone(),
-            accounts.clone(),
-            plugins.clone(),
-            ratings.clone(),
-            journal.clone(),
-            feed.clone(),
-        );
+        let admin =
+            Admin::new(db.clone(), accounts.clone(), plugins.clone(), ratings.clone(), journal.clone(), feed.clone());
         let admin = Arc::new(admin);
         let web = Arc::new(Web {
             db: db.clone(),

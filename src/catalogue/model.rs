@@ -104,7 +104,13 @@ impl PluginItem {
     pub fn weight(&self) -> usize {
         let tags: usize = self.tags.iter().map(|tag| 24 + tag.len()).sum();
         let publisher = self.publisher.as_ref().map_or(0, |p| p.username.len() + p.display_name.len());
-        450 + publisher + self.id.len() + self.file_url.len() + self.name.len() + self.author.len() + self.description.len() + tags
+        450 + publisher
+            + self.id.len()
+            + self.file_url.len()
+            + self.name.len()
+            + self.author.len()
+            + self.description.len()
+            + tags
     }
 }
 

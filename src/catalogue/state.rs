@@ -13,8 +13,7 @@ use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, model:
 use crate::http::page::Page;
 
 pub(super) type Slot = u32;
-const ORDERS: [Sort; 6] =
-    [Sort::Downloads, Sort::Trending, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+const ORDERS: [Sort; 6] = [Sort::Downloads, Sort::Trending, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
 /// How many votes of the marketplace's mean are added to those of each plugin.
 const PRIOR_VOTES: f64 = 5.0;
 

@@ -8,13 +8,7 @@ use sqlx::PgConnection;
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::{
-    Plugins,
-    details::find_detail,
-    model::PluginDetail,
-    publish::choose_current,
-    queries,
-};
+use super::{Plugins, details::find_detail, model::PluginDetail, publish::choose_current, queries};
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
@@ -73,7 +67,12 @@ pub(super) enum Allowed {
 }
 
 /// Locks a plugin for somebody who may change it.
-pub(super) async fn begin(plugins: &Plugins, user: &CurrentUser, id: &PluginId, allowed: Allowed) -> Result<Transaction> {
+pub(super) async fn begin(
+    plugins: &Plugins,
+    user: &CurrentUser,
+    id: &PluginId,
+    allowed: Allowed,
+) -> Result<Transaction> {
     user.allows(Scope::Manage, id.as_str())?;
     let mut tx = database::begin(&plugins.db).await?;
     let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;

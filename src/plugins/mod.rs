@@ -23,9 +23,7 @@ pub use counts::flush_once;
 pub use details::{find_detail, find_visible, of_plugin};
 pub use download::Files;
 pub use jobs::{start_jobs, sweep_once};
-pub use manage::{
-    StatusChange, change_own_status, delete, read_optional_reason, read_reason, set_status, set_yanked,
-};
+pub use manage::{StatusChange, change_own_status, delete, read_optional_reason, read_reason, set_status, set_yanked};
 pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
 pub use owners::{OwnerState, Owners, delete_owner, invite_owner};
 use package::MAX_COMPRESSED;
@@ -33,8 +31,8 @@ pub use people::{Invitation, Person, answer_invitation, find_invitations};
 pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Totals, WrittenReview, apply_rating, delete_ended_invitations, dependents,
-    forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by, owners as find_owners, person as find_person,
-    reserve_name, reviews_by, totals,
+    forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by,
+    owners as find_owners, person as find_person, reserve_name, reviews_by, totals,
 };
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};

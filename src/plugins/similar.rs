@@ -68,15 +68,20 @@ fn latin(c: char) -> char {
     if c.is_ascii() { c } else { LOOK_ALIKES.iter().find_map(find).unwrap_or(c) }
 }
 
-/// Whether one character more, less, other or swapped with its neighbour makes one of the other.
+/// Whether one character more, less, other or swapped with its neighbour makes one of the other. Numbers may differ:
+/// whoever numbers plugins means to tell them apart.
 fn is_one_edit(a: &[u8], b: &[u8]) -> bool {
     if a.len().abs_diff(b.len()) > 1 {
         return false;
     }
     let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[start..], &b[start..]);
+    let (all, a, b) = (a, &a[start..], &b[start..]);
     let end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let is_numbered = |whole: &[u8]| whole[..whole.len() - end].last().is_some_and(u8::is_ascii_digit);
+    let follows_digit = start > 0 && all[start - 1].is_ascii_digit();
     match (&a[..a.len() - end], &b[..b.len() - end]) {
+        ([a], [b]) if a.is_ascii_digit() && b.is_ascii_digit() => false,
+        ([], [_]) | ([_], []) if follows_digit && (is_numbered(a) || is_numbered(b)) => false,
         ([], [_]) | ([_], [] | [_]) => true,
         ([a, b], [c, d]) => a == d && b == c,
         _ => false,
@@ -89,10 +94,20 @@ mod tests {
 
     #[test]
     fn one_edit_is_one_character_more_less_other_or_swapped() {
-        for (a, b) in [("port", "ports"), ("port", "prt"), ("port", "pork"), ("port", "oprt"), ("aab", "aaab")] {
+        for (a, b) in
+            [("port", "ports"), ("port", "prt"), ("port", "pork"), ("port", "oprt"), ("aab", "aaab"), ("tool", "tool2")]
+        {
             assert!(is_one_edit(a.as_bytes(), b.as_bytes()) && is_one_edit(b.as_bytes(), a.as_bytes()), "{a} {b}");
         }
-        for (a, b) in [("port", "port"), ("port", "po"), ("port", "tropic"), ("abcd", "badc"), ("abc", "cba")] {
+        for (a, b) in [
+            ("port", "port"),
+            ("port", "po"),
+            ("port", "tropic"),
+            ("abcd", "badc"),
+            ("abc", "cba"),
+            ("tool-1", "tool-2"),
+            ("tool-1", "tool-12"),
+        ] {
             assert!(!is_one_edit(a.as_bytes(), b.as_bytes()), "{a} {b}");
         }
     }
@@ -102,7 +117,8 @@ mod tests {
         for (_, latins) in LOOK_ALIKES.iter().filter(|(others, latins)| others.chars().count() != latins.len()) {
             panic!("{latins}");
         }
-        for name in ["port check", "PORT-CHECK", "Ｐｏｒｔ Ｃｈｅｃｋ", "Pórt  Chéck!", "роrt сhесk", "p0rt_check"] {
+        for name in ["port check", "PORT-CHECK", "Ｐｏｒｔ Ｃｈｅｃｋ", "Pórt  Chéck!", "роrt сhесk", "p0rt_check"]
+        {
             assert_eq!(folded(name), "portcheck", "{name}");
         }
         assert_eq!(folded("系统 工具"), "系统工具");

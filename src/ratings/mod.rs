@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub use feedback::{NewReply, Reply, save_reply, set_helpful};
-pub use queries::{Reviewed, find_own, find_votes, find_plugin_of, recent};
+pub use queries::{Reviewed, find_own, find_plugin_of, find_votes, recent};
 
 /// The most characters of a review.
 const MAX_REVIEW: usize = 5_000;

@@ -63,6 +63,7 @@ pub fn router(reports: Arc<Reports>) -> Routes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
+#[schema(as = ReportReason)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Reason {
     Malware,
@@ -166,7 +167,10 @@ pub async fn report_rating(
 
 fn answer((reported, is_new): (Reported, bool), lang: Lang) -> (StatusCode, Json<Success<Reported>>) {
     match is_new {
-        true => (StatusCode::ACCEPTED, Success::saying(reported, lang.pick("举报已提交，管理员会处理", "Reported to the administrators"))),
+        true => (
+            StatusCode::ACCEPTED,
+            Success::saying(reported, lang.pick("举报已提交，管理员会处理", "Reported to the administrators")),
+        ),
         false => (StatusCode::OK, Success::saying(reported, lang.pick("你已举报过", "You have reported this before"))),
     }
 }

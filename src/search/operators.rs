@@ -70,7 +70,8 @@ mod tests {
         assert_eq!(typed.tags, ["network", "系统 工具"]);
         assert_eq!((typed.author.as_deref(), typed.owner.as_deref()), (Some("Ada"), Some("root-1")));
         assert_eq!(Typed::parse("author:\"Ada Lovelace\"").author.as_deref(), Some("Ada Lovelace"));
-        for words in ["tag:", "author:", "@", "@a", "@日本", "a@bcd", "tagged", "标签:网络", "tag:\"\"", "http://x"] {
+        for words in ["tag:", "author:", "@", "@a", "@日本", "a@bcd", "tagged", "标签:网络", "tag:\"\"", "http://x"]
+        {
             let typed = Typed::parse(words);
             assert_eq!(typed.words.as_deref(), Some(words), "{typed:?}");
         }

@@ -66,10 +66,15 @@ impl Asked {
     /// Every filter that is set: what it says, and the address of the list without it.
     fn chosen(&self, lang: &Lang) -> Vec<(String, String)> {
         let tags = self.tags().into_iter().map(|tag| (format!("#{tag}"), self.toggled(&tag)));
-        let names = [("author", "作者：", "Author: "), ("rating", "评分 ≥ ", "Rating ≥ "), ("runs_on", "GeekTools ", "GeekTools ")];
-        let others = names.into_iter().filter(|(name, ..)| !self.get(name).is_empty()).map(|(name, zh, en)| {
-            (format!("{}{}", lang.pick(zh, en), self.get(name)), self.with(name, ""))
-        });
+        let names = [
+            ("author", "作者：", "Author: "),
+            ("rating", "评分 ≥ ", "Rating ≥ "),
+            ("runs_on", "GeekTools ", "GeekTools "),
+        ];
+        let others = names
+            .into_iter()
+            .filter(|(name, ..)| !self.get(name).is_empty())
+            .map(|(name, zh, en)| (format!("{}{}", lang.pick(zh, en), self.get(name)), self.with(name, "")));
         let status = match self.get("status") {
             "any" => Some(lang.pick("含已弃用", "Including deprecated")),
             "deprecated" => Some(lang.pick("仅已弃用", "Deprecated only")),

@@ -28,6 +28,7 @@ mod people;
 mod plugin;
 mod preview;
 mod publish;
+mod raw_html;
 mod redirect;
 mod rendered;
 mod reports;

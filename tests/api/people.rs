@@ -10,7 +10,11 @@ use crate::{
 };
 
 fn package(id: &str) -> PackageBuilder {
-    PackageBuilder::new(id, "1.0.0")
+    let script = [("description", "x"), ("name", "x"), ("file", "x.sh")];
+    let package = script
+        .into_iter()
+        .fold(PackageBuilder::new(id, "1.0.0"), |package, (key, value)| package.set_script(key, value));
+    package.file("scripts/x.sh", "echo x\n")
 }
 
 async fn id_of(user: &Client) -> i64 {
@@ -36,7 +40,7 @@ async fn the_publisher_is_the_first_owner_who_still_is_one(db: PgPool) {
     let (root, ada, bob) = (app.admin("root").await, app.user("ada").await, app.user("bob").await);
     ada.publish(&package("hello").set("author", "GeekTools Team")).await.expect(201);
     let expected = |name: &str, display: &str, is_verified: bool| json!({"username": name, "display_name": display, "is_verified": is_verified});
-    assert_eq!(publishers(&app.anyone()).await, vec![expected("ada", "", false); 6]);
+    assert_eq!(publishers(&app.anyone()).await, vec![expected("ada", "ada", false); 6]);
     // Each change shows with the next request.
     ada.patch("/auth/me", json!({"display_name": "艾达"})).await.expect(200);
     assert_eq!(publishers(&app.anyone()).await, vec![expected("ada", "艾达", false); 6]);
@@ -48,7 +52,7 @@ async fn the_publisher_is_the_first_owner_who_still_is_one(db: PgPool) {
     ada.share("hello", "bob", &bob).await;
     assert_eq!(publishers(&app.anyone()).await, vec![expected("ada", "艾达", false); 6]);
     bob.delete("/plugins/hello/owners/ada").await.expect(200);
-    assert_eq!(publishers(&app.anyone()).await, vec![expected("bob", "", false); 5], "@ada owns it no longer");
+    assert_eq!(publishers(&app.anyone()).await, vec![expected("bob", "bob", false); 5], "@ada owns it no longer");
     let acts = root.get(&format!("/admin/audit?target=user:{}", id_of(&ada).await)).await.data();
     let acts: Vec<&str> = acts["acts"].as_array().unwrap().iter().map(|act| act["action"].as_str().unwrap()).collect();
     assert_eq!(acts, ["user.unverify", "user.verify"]);
@@ -71,7 +75,7 @@ async fn a_person_is_shown_with_totals_until_disabled(db: PgPool) {
     let person = app.anyone().get("/users/ada").await.expect(200);
     let data = person.data();
     assert!(data["created_at"].as_str().unwrap().ends_with('Z'), "{data}");
-    for (field, value) in [("username", json!("Ada")), ("display_name", json!("")), ("is_verified", json!(false))] {
+    for (field, value) in [("username", json!("Ada")), ("display_name", json!("Ada")), ("is_verified", json!(false))] {
         assert_eq!(data[field], value);
     }
     assert_eq!((&data["plugins"], &data["downloads"], &data["reviews"]), (&json!(2), &json!(3), &json!(0)));
@@ -258,7 +262,8 @@ async fn lists_are_sorted_by_the_downloads_of_the_last_seven_days(db: PgPool) {
     for _ in 0..100 {
         let list = app.anyone().get("/plugins?sort=trending").await.expect(200).data();
         let plugins = list["plugins"].as_array().unwrap().clone();
-        let shown: Vec<_> = plugins.iter().map(|p| (p["id"].as_str().unwrap(), p["recent_downloads"].as_i64())).collect();
+        let shown: Vec<_> =
+            plugins.iter().map(|p| (p["id"].as_str().unwrap(), p["recent_downloads"].as_i64())).collect();
         if shown == [("this-week", Some(7)), ("old-times", Some(0)), ("quiet", Some(0))] {
             let plain = app.anyone().get("/plugins").await.data();
             assert!(plain["plugins"][0].get("recent_downloads").is_none());
@@ -274,8 +279,8 @@ async fn operators_narrow_a_list(db: PgPool) {
     let app = TestApp::new(db).await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     ada.publish(&package("hello").set("tags", json!(["demo", "网络"])).set("author", "Ada L")).await.expect(201);
-    ada.publish(&package("network").set("tags", json!(["demo"]))).await.expect(201);
-    bob.publish(&package("backups").set("tags", json!(["网络"]))).await.expect(201);
+    ada.publish(&package("network").set("description", "x").set("tags", json!(["demo"]))).await.expect(201);
+    bob.publish(&package("backups").set("description", "x").set("tags", json!(["网络"]))).await.expect(201);
     for (query, found) in [
         ("q=@ADA", vec!["hello", "network"]),
         ("q=@bob", vec!["backups"]),

@@ -144,6 +144,7 @@ async fn every_page_draws_on_its_budget(db: PgPool) {
             ("POST", "/register") => "register",
             ("POST", "/publish" | "/publish/check") => "publish",
             ("POST", "/login") => "login",
+            ("POST", "/plugins/{id}/report") => "report",
             ("GET", _) => "read",
             _ => "write",
         };

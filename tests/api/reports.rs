@@ -38,9 +38,13 @@ async fn a_report_lands_with_administrators_once_a_user_and_thing(db: PgPool) {
     eve.get("/admin/reports").await.refused(403, "forbidden");
 
     let all = listed(&root, "").await;
-    let shown: Vec<_> = all.iter().map(|r| (r["reported_by"].as_str().unwrap(), r["reason"].as_str().unwrap())).collect();
+    let shown: Vec<_> =
+        all.iter().map(|r| (r["reported_by"].as_str().unwrap(), r["reason"].as_str().unwrap())).collect();
     assert_eq!(shown, [("ada", "spam"), ("eve", "spam"), ("eve", "malware")]);
-    assert_eq!((&all[0]["rating_id"], &all[0]["review"], &all[2]["rating_id"]), (&review["id"], &json!("buy pills"), &Value::Null));
+    assert_eq!(
+        (&all[0]["rating_id"], &all[0]["review"], &all[2]["rating_id"]),
+        (&review["id"], &json!("buy pills"), &Value::Null)
+    );
     let acts = root.get("/admin/audit?target=plugin:hello").await.data();
     assert_eq!((&acts["acts"][0]["action"], &acts["acts"][0]["reason"]), (&json!("plugin.report"), &json!("malware")));
 

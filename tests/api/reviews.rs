@@ -82,9 +82,7 @@ async fn top_rated_is_the_bayesian_mean(db: PgPool) {
     expected.sort_by(|a, b| b.1.total_cmp(&a.1));
     let expected: Vec<&str> = expected.into_iter().map(|(id, _)| id).collect();
     assert_eq!(expected[..2], ["many-fours", "one-five"], "one vote does not lead");
-    for (order, expected) in
-        [("desc", expected.clone()), ("asc", expected.iter().rev().copied().collect::<Vec<_>>())]
-    {
+    for (order, expected) in [("desc", expected.clone()), ("asc", expected.iter().rev().copied().collect::<Vec<_>>())] {
         let list = app.anyone().get(&format!("/plugins?sort=rating&order={order}")).await.expect(200).data();
         let shown: Vec<&str> = list["plugins"].as_array().unwrap().iter().map(|p| p["id"].as_str().unwrap()).collect();
         assert_eq!(shown, expected);

@@ -26,7 +26,7 @@ function pack(id, version, change = {}) {
   fs.mkdirSync(path.join(place, "scripts"), { recursive: true });
   const info = {
     id,
-    name: "磁盘小助手 Disk Helper",
+    name: `磁盘小助手 Disk Helper ${id}`,
     version,
     description: "查看磁盘占用，找出大文件。\n\nShows what fills the disk.",
     author: "旅人 Traveller",

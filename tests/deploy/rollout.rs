@@ -130,11 +130,11 @@ impl Installation {
         image.file_name().unwrap().to_str().unwrap().to_owned()
     }
 
-    /// A user with a plugin that can be asked for.
+    /// A user, and somebody else's plugin that can be asked for and rated.
     async fn user(&self) -> Client {
         let ada = user(&self.nginx.client(), "ada").await;
         ada.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
-        ada
+        user(&self.nginx.client(), "rater").await
     }
 }
 

@@ -108,11 +108,8 @@ pub async fn delete_ended_invitations(db: &mut PgConnection) -> Result<()> {
 
 /// Deletes what somebody who is an owner now had rated the plugin with.
 pub async fn delete_rating_of(db: &mut PgConnection, id: &str, user: i64) -> Result<Option<i16>> {
-    let deleted = query_scalar!(
-        "delete from plugin_ratings where plugin_id = $1 and user_id = $2 returning rating",
-        id,
-        user
-    );
+    let deleted =
+        query_scalar!("delete from plugin_ratings where plugin_id = $1 and user_id = $2 returning rating", id, user);
     Ok(deleted.fetch_optional(db).await?)
 }
 
