@@ -14,9 +14,9 @@ pub use api_tokens::{ApiToken, NewToken, make_token, revoke_token};
 pub use password::Passwords;
 pub use profile::{PasswordChange, ProfileChange, set_password, update_profile};
 pub use queries::{
-    LiveSession, User, UserRow, create_admin, create_user, delete_expired, end_own_session, find_active_user,
-    find_by_id, find_user, find_users, list_api_tokens, live_sessions, plugins_shown_with, set_active, set_role,
-    set_verified,
+    LiveSession, User, UserRow, create_admin, create_user, delete_expired, end_other_sessions, end_own_session,
+    find_active_user, find_by_id, find_user, find_users, list_api_tokens, live_sessions, plugins_shown_with,
+    set_active, set_role, set_verified,
 };
 pub use register::{NewUser, create_account};
 pub use session::{BrowserSession, Login, sign_in};

@@ -295,6 +295,17 @@ pub async fn live_sessions(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<Liv
     .await?)
 }
 
+/// Ends all sessions of a user but this one.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn end_other_sessions(db: impl PgExecutor<'_>, user: i64, keep: Uuid) -> Result<()> {
+    query!("update sessions set ended_at = now() where user_id = $1 and id <> $2 and ended_at is null", user, keep)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Ends a session of this user; one that is over already is fine.
 ///
 /// # Errors

@@ -140,10 +140,13 @@ fn finish(web: &Web, asked: &Parts, response: &mut Response) {
         headers.insert(OPENER, HeaderValue::from_static("same-origin"));
     }
     let query = asked.uri.query().unwrap_or_default();
-    let chosen = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).filter(|l| matches!(*l, "zh" | "en"));
-    if is_page && let Some(lang) = chosen {
-        let cookie = cookies::set(cookies::LANG, lang, 31_536_000, cookies::is_secure(web, asked));
-        if let Some(cookie) = cookie {
+    let chosen = |name: &str, known: &[&str]| {
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.filter(|value| known.contains(value))
+    };
+    for (name, known) in [(cookies::LANG, &["zh", "en"][..]), (cookies::THEME, &["system", "light", "dark"])] {
+        let Some(value) = chosen(name, known).filter(|_| is_page) else { continue };
+        if let Some(cookie) = cookies::set(name, value, 31_536_000, cookies::is_secure(web, asked)) {
             headers.append(header::SET_COOKIE, cookie);
         }
     }

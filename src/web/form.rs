@@ -57,6 +57,24 @@ impl Form {
         self.pairs.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
+    /// Whether somebody was asked and wants what is sent.
+    pub fn is_confirmed(&self) -> bool {
+        self.get("confirmed") == "yes"
+    }
+
+    /// Every field, in the order sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The address of the list that the form stood on, at the place where it was.
+    pub fn list(&self, path: &str) -> String {
+        match self.get("back") {
+            "" => path.to_owned(),
+            query => format!("{path}?{query}"),
+        }
+    }
+
     /// The form as the API's body of the same meaning; empty fields count as absent.
     ///
     /// # Errors

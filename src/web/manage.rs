@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
-    Web,
+    Web, confirm,
     form::{Filled, Form, done},
     look::Look,
     plugin::{self, Header},
@@ -97,10 +97,19 @@ pub(super) async fn change(
     Path(id): Path<PluginId>,
     form: Form,
 ) -> Result<Response> {
+    let path = format!("/plugins/{}/manage", id.as_str());
+    if form.get("what") == "remove_owner" && !form.is_confirmed() {
+        let owner = form.get("username").trim();
+        let question = member.look.lang.pick(
+            format!("移除所有者 @{owner}？只有其他所有者邀请后才能恢复。"),
+            format!("Remove the owner @{owner}? Only another owner can invite them back."),
+        );
+        return confirm::ask(member.look, &form, &question, &path);
+    }
     match change_read(&web, &member.session.user, &id, &form).await {
         // Whoever gave up a plugin may not see its page any more.
         Ok("left") => Ok(done("/account/plugins", "saved")),
-        Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code)),
+        Ok(code) => Ok(done(&path, code)),
         Err(error) => {
             let refused = form.refused(error)?;
             show(&web, member, &id, refused, form.get("what").to_owned()).await

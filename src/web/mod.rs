@@ -10,6 +10,7 @@ mod assets;
 mod badge;
 mod browse;
 mod charts;
+mod confirm;
 mod contents;
 mod cookies;
 mod error_page;

@@ -89,8 +89,13 @@ async fn receive(web: &Web, request: Request) -> Result<Received> {
 fn refused(look: Look, refusal: &Refusal) -> Result<Response> {
     let lang = look.lang;
     let faults = refusal.details.iter().map(|fault| (fault.field.clone(), fault.text.in_lang(lang).to_owned()));
+    // Where there are details, they say what is wrong; the heading does not say it too.
+    let problem = match refusal.details.is_empty() {
+        true => refusal.text.in_lang(lang),
+        false => lang.pick("这个插件包暂时不能发布", "This package can’t be published yet"),
+    };
     let page = Publish {
-        problem: refusal.text.in_lang(lang).to_owned(),
+        problem: problem.to_owned(),
         advice: advice(lang, refusal.code),
         faults: faults.collect(),
         page: look,

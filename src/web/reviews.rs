@@ -9,6 +9,7 @@ use super::{
     Web,
     browse::steps,
     charts::Bar,
+    confirm,
     form::{Filled, Form, done},
     look::Look,
     plugin::{self, Header},
@@ -143,10 +144,14 @@ pub(super) async fn answer(
 /// Takes one's own rating back.
 pub(super) async fn delete(
     State(web): State<Arc<Web>>,
-    Member { session, .. }: Member,
+    Member { look, session }: Member,
     Path(id): Path<PluginId>,
-    _form: Form,
+    form: Form,
 ) -> Result<Response> {
+    if !form.is_confirmed() {
+        let question = look.t("删除你的评分和评价？", "Delete your rating and review?").to_owned();
+        return confirm::ask(look, &form, &question, &address(&id));
+    }
     ratings::remove(&web.ratings, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
     Ok(done(&address(&id), "unreviewed"))
 }

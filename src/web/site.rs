@@ -10,7 +10,9 @@ use super::{Web, look::Look};
 use crate::{catalogue, error::Result};
 
 /// The most addresses one sitemap may hold.
-const MOST: i64 = 50_000;
+const MOST: i64 = 48_000;
+/// Tags of the sitemap.
+const TAGS: usize = 1_000;
 
 /// What crawlers should leave alone.
 pub(super) async fn robots(page: Look) -> Response {
@@ -28,11 +30,14 @@ pub(super) async fn robots(page: Look) -> Response {
 struct Sitemap {
     page: Look,
     plugins: Vec<(String, OffsetDateTime)>,
+    tags: Vec<(String, usize)>,
 }
 
 /// Every plugin's address.
 pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
-    let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? };
+    let mut tags = web.catalogue.lists.tags();
+    tags.truncate(TAGS);
+    let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await?, tags };
     let text = sitemap.render().map_err(anyhow::Error::from)?;
     Ok(sitemap.page.file("application/xml", 3600, text))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -82,13 +82,13 @@ impl Visitor {
     {
         let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
         self.look.keep_parameters(parameters);
-        let Look { lang, ref base, ref path, ref query, .. } = self.look;
+        let Look { lang, theme, ref base, ref path, ref query, .. } = self.look;
         if self.session.is_some() || self.look.notice.is_some() {
             let frame = PageHeaders { lang, cookie: None };
             return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
         }
         let version = web.catalogue.lists.version(OffsetDateTime::now_utc().unix_timestamp() / 60);
-        let key = format!("page {lang:?} {base}{path}?{query}");
+        let key = format!("page {lang:?}{theme} {base}{path}?{query}");
         let ready = web.cache.local(key, version, || async { Ok(render(make(self).await?)?.into_bytes()) }).await?;
         let mut response = ready.respond(headers);
         if let Some(media) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
@@ -107,7 +107,10 @@ impl Visitor {
             .as_ref()
             .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin() });
         let done = Params::parse(parts.uri.query().unwrap_or_default()).ok();
-        look.notice = done.as_ref().and_then(|params| notice(look.lang, params.text(&["done"])?));
+        // Only after a form of this site: what a link of somebody else says was not done.
+        let site = parts.headers.get("sec-fetch-site");
+        let is_own = site.is_none_or(|site| site == "same-origin") && cookies::form_token(&parts.headers).is_some();
+        look.notice = done.as_ref().filter(|_| is_own).and_then(|params| notice(look.lang, params.text(&["done"])?));
         Ok(Self { look, session })
     }
 }
@@ -139,8 +142,14 @@ impl FromRequestParts<Arc<Web>> for Member {
         match session {
             Some(session) => Ok(Self { look, session }),
             None => {
-                let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-                let next = utf8_percent_encode(target, NON_ALPHANUMERIC);
+                let target = match parts.method {
+                    Method::GET | Method::HEAD => {
+                        parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
+                    }
+                    // Nothing can be sent again after signing in, so the page with the form is shown.
+                    _ => redirect::page_of_form(parts.uri.path()),
+                };
+                let next = utf8_percent_encode(&target, NON_ALPHANUMERIC);
                 Err(redirect::see_other(&format!("/login?next={next}")))
             }
         }

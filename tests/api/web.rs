@@ -355,7 +355,10 @@ async fn owners_manage_and_others_cannot(db: PgPool) {
     app.sign_in("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
     assert!(ada.get("/account/plugins").await.expect(200).text().contains("hello"));
     let manage = "/plugins/hello/manage";
-    let refused = ada.fill(manage, manage, &[("what", "remove_owner"), ("username", "ada")]).await.expect(409);
+    let refused = ada
+        .fill(manage, manage, &[("what", "remove_owner"), ("username", "ada"), ("confirmed", "yes")])
+        .await
+        .expect(409);
     assert!(refused.text().contains("The last owner"), "{}", refused.text());
     ada.fill(manage, manage, &[("what", "yank"), ("version", "1.0.0"), ("reason", "wrong")]).await.expect(303);
     ada.fill(manage, manage, &[("what", "unyank"), ("version", "1.0.0")]).await.expect(303);
