@@ -195,7 +195,7 @@ async fn a_budget_follows_the_route_and_the_decoded_query(db: PgPool) {
         ("/plugins?research=1", "read"),
         ("/plugins?note=search=", "read"),
         ("/plugins?note=search%3Da", "read"),
-        ("/plugins?q=a", "read"),
+        ("/plugins?q=a", "search"),
         ("//plugins?q=a", "search"),
         ("//plugins?%71=a", "search"),
         ("//plugins?q=&q=a", "search"),
