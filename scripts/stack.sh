@@ -57,8 +57,22 @@ script_of_dump() {
 # Whether a dump can be read to its end.
 whole_dump() { script_of_dump "$1" >/dev/null 2>&1; }
 
+# Prints hash and path of every version in a dump, as sha256sum reads them.
+list_packages() {
+    script_of_dump "$1" --data-only --table=plugin_versions | awk '
+        /^COPY .*plugin_versions \(/ {
+            sub(/^[^(]*\(/, ""); sub(/\).*/, "")
+            n = split($0, names, ", ")
+            for (i = 1; i <= n; i++) column[names[i]] = i
+            inside = 1; FS = "\t"; next
+        }
+        /^\\\.$/ { inside = 0 }
+        inside { split($0, row, "\t"); print row[column["file_hash"]] "  " row[column["file_path"]] }
+    ' | sort -u
+}
+
 # Whether the servers use this stack's database; one elsewhere has backups of its own.
-own_database() { grep -q 'DATABASE_URL: .*@db:' "$here/docker-compose.yml"; }
+own_database() { ! grep -qs '^\(DATABASE_URL\|MARKETPLACE__DATABASE__URL\)=.' "$here/web.env"; }
 
 # Whether packages are in a bucket, which keeps its own copies (docs/operations.md).
 in_bucket() {
@@ -68,12 +82,16 @@ in_bucket() {
     esac
 }
 
+# Runs nginx's program on the configuration that the service uses.
+on_nginx() { compose exec -T nginx nginx -c /etc/nginx/marketplace/nginx.conf "$@"; }
+
 # Runs a shell script beside the packages: $store is their folder, $backup the folder of the copies.
 beside_packages() {
     if [ "$kind" = processes ]; then
         store=${STORE:?say where the packages are: STORE=FOLDER} backup=$2 sh -euc "$1"
     else
-        compose run --rm --no-deps -T --user root --cap-add DAC_OVERRIDE --cap-add CHOWN --entrypoint sh \
+        # The service has no capabilities: DAC_OVERRIDE and FOWNER for files of others, CHOWN to give them back.
+        compose run --rm --no-deps -T --user root --cap-add DAC_OVERRIDE --cap-add FOWNER --cap-add CHOWN --entrypoint sh \
             --volume "$2:/backup" -e store=/srv/packages -e backup=/backup web -euc "$1"
     fi
 }

@@ -1,8 +1,8 @@
 //! The GeekTools plugin marketplace.
 //!
-//! A folder is a part of the product, a file is a foundation it stands on. Imports point one way:
-//! `main → routes, jobs → domains → foundations`, and among the domains
-//! `accounts ← plugins ← search ← ratings ← reports ← admin ← web`.
+//! A folder is a part of the product, or a foundation that parts stand on. Imports point one way:
+//! `error ← config ← observe ← data ← storage ← limits ← http` are the foundations, `accounts ← catalogue ← plugins ← search
+//! ← ratings ← reports ← admin ← web` the parts; `app` puts them together and `commands` runs it.
 
 pub mod accounts;
 pub mod admin;

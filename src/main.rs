@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use marketplace::commands::{self, Cli};
+use marketplace::commands::Cli;
 use tikv_jemallocator::Jemalloc;
 
 /// Gives memory back after peaks and is quicker than the system's, measured with `scripts/bench`; its settings are in
@@ -11,9 +11,8 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match commands::run(Cli::parse()).await {
+fn main() -> ExitCode {
+    match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e:#}");

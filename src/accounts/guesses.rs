@@ -5,7 +5,7 @@
 //! address that the account signed in from before; all other addresses share one count.
 //!
 //! Nor must it tell which e-mail address belongs to which username. So what is refused with 429 is counted by the name
-//! that was typed, whoever has it. What all unknown addresses tried for an account under both of its names is counted
+//! that was typed, whether or not an account has it. What all unknown addresses tried for an account under both of its names is counted
 //! too, so that nobody gets twice the guesses; when that count is used up, every password is wrong.
 
 use super::{

@@ -20,7 +20,7 @@ pub use queries::{
 };
 pub use register::{NewUser, create_account};
 pub use session::{BrowserSession, Login, sign_in};
-pub use token::{Use, kept_secret, random_hex};
+pub use token::{Use, load_or_create_secret, random_hex};
 pub use user::{Administrator, CurrentUser, Scope, SessionUser, find_session_user};
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 
 /// Checked instead of an account's hash when there is no such account, so that both take alike long.
-static NOBODY: LazyLock<String> = LazyLock::new(|| {
+static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
     let hash = Argon2::default().hash_password(b"nobody has this password");
     hash.map(|hash| hash.to_string()).unwrap_or_default()
 });
@@ -35,12 +35,12 @@ pub struct Passwords {
 }
 
 /// The right to hash or check one password now.
-pub struct Go(OwnedSemaphorePermit);
+pub struct HashPermit(OwnedSemaphorePermit);
 
 impl Default for Passwords {
     fn default() -> Self {
         // Made at the first use, the first unknown user would take twice as long.
-        LazyLock::force(&NOBODY);
+        LazyLock::force(&DUMMY_HASH);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: Arc::default() }
     }
@@ -51,11 +51,11 @@ impl Passwords {
     ///
     /// # Errors
     /// Never while the server runs.
-    pub async fn wait(&self) -> Result<Go> {
+    pub async fn wait(&self) -> Result<HashPermit> {
         let place = Waiting::in_line(&self.waiting);
         let permit = self.permits.clone().acquire_owned().await;
         drop(place);
-        Ok(Go(permit.map_err(|e| Error::Internal(e.into()))?))
+        Ok(HashPermit(permit.map_err(|e| Error::Internal(e.into()))?))
     }
 
     /// Passwords waiting for a core; for the metrics.
@@ -77,7 +77,7 @@ impl Passwords {
     }
 }
 
-impl Go {
+impl HashPermit {
     /// Whether the password has this hash; without a hash it takes as long and says no.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Go {
     pub async fn verify(self, password: String, hash: Option<String>) -> Result<bool> {
         self.work(move || {
             let known = hash.is_some();
-            let hash = hash.unwrap_or_else(|| NOBODY.clone());
+            let hash = hash.unwrap_or_else(|| DUMMY_HASH.clone());
             let fits = PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
             known && fits
@@ -103,7 +103,7 @@ impl Go {
     }
 }
 
-/// A place in the line for a core, given up also by whoever goes away while waiting.
+/// A place in the queue for a core, given up when the waiting future is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -66,7 +66,7 @@ pub async fn insert_user(db: impl PgExecutor<'_>, new: &NewUser, hash: &str, rol
 ///
 /// # Errors
 /// When name or address is taken.
-pub async fn create_admin(db: &PgPool, new: &NewUser, hash: &str) -> Result<i64> {
+pub async fn create_admin(db: &mut PgConnection, new: &NewUser, hash: &str) -> Result<i64> {
     insert_user(db, new, hash, "admin").await
 }
 
@@ -108,7 +108,7 @@ pub async fn is_known_address(db: impl PgExecutor<'_>, name_or_email: &str, addr
 /// An account in full.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_by_id(db: impl PgExecutor<'_>, id: i64) -> Result<Option<User>> {
     Ok(query_as!(
         User,
@@ -123,7 +123,7 @@ pub async fn find_by_id(db: impl PgExecutor<'_>, id: i64) -> Result<Option<User>
 /// The id of an account, by username ignoring case.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_user(db: impl PgExecutor<'_>, username: &str) -> Result<Option<i64>> {
     Ok(query_scalar!("select id from users where lower(username) = lower($1)", username).fetch_optional(db).await?)
 }
@@ -201,7 +201,7 @@ pub async fn count_live_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result
 /// Sets the role; false when there is no such user.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn set_role(db: impl PgExecutor<'_>, id: i64, role: &str) -> Result<bool> {
     let done = query!("update users set role = $2, updated_at = now() where id = $1", id, role).execute(db).await?;
     Ok(done.rows_affected() == 1)
@@ -220,7 +220,7 @@ pub async fn set_verified(db: impl PgExecutor<'_>, id: i64, is_verified: bool) -
 /// enabled again, none of that works any more, nor what was begun in the moment it was disabled.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Result<bool> {
     let is_known = query_scalar!(
         r#"with changed as (
@@ -283,7 +283,7 @@ pub struct LiveSession {
 /// The sessions of a user that are not over, newest first.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn live_sessions(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<LiveSession>> {
     Ok(query_as!(
         LiveSession,
@@ -309,7 +309,7 @@ pub async fn end_other_sessions(db: impl PgExecutor<'_>, user: i64, keep: Uuid) 
 /// Ends a session of this user; one that is over already is fine.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn end_own_session(db: impl PgExecutor<'_>, user: i64, session: Uuid) -> Result<()> {
     query!("update sessions set ended_at = now() where id = $1 and user_id = $2 and ended_at is null", session, user)
         .execute(db)
@@ -364,7 +364,7 @@ pub async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<bool>
 /// Removes sessions and tokens that nobody can use any more, and addresses not used for long.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn delete_expired(db: &mut PgConnection) -> Result<u64> {
     let sessions = query!("delete from sessions where expires_at < now() - interval '1 day'").execute(&mut *db).await?;
     let tokens =
@@ -381,7 +381,7 @@ pub async fn count_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<i64>
 /// A user's API tokens, newest first.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn list_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<ApiToken>> {
     Ok(query_as!(
         ApiToken,
@@ -456,7 +456,7 @@ pub struct UserRow {
 /// One page of all users, newest first, whose name or address contains `search`.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_users(db: &PgPool, search: Option<&str>, limit: i64, offset: i64) -> Result<(Vec<UserRow>, i64)> {
     let rows = query_as!(
         UserRow,

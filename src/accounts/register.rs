@@ -47,6 +47,17 @@ impl FromFields for NewUser {
     }
 }
 
+impl NewUser {
+    /// An account that was not described in a request, held to the same rules.
+    ///
+    /// # Errors
+    /// 400 with every fault.
+    pub fn checked(username: &str, email: &str, password: &str) -> Result<Self> {
+        let fields = [("username", username), ("email", email), ("password", password)];
+        Fields::read(fields.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect())
+    }
+}
+
 fn read_username(fields: &mut Fields) -> String {
     let username = fields.text("username");
     let is_plain = username.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');

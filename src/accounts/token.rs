@@ -136,15 +136,16 @@ impl JwtVerifier for Hs256 {
 
 /// So many random bytes from the system's generator, as hex.
 pub fn random_hex(bytes: usize) -> String {
-    let mut rng = rand::rng();
-    (0..bytes).map(|_| format!("{:02x}", rng.random::<u8>())).collect()
+    let mut random = vec![0; bytes];
+    rand::rng().fill(random.as_mut_slice());
+    hex::encode(random)
 }
 
 /// The secret kept in `file`, made at the first call and readable by its owner alone.
 ///
 /// # Errors
 /// When the file cannot be read or written.
-pub fn kept_secret(file: &Path) -> anyhow::Result<String> {
+pub fn load_or_create_secret(file: &Path) -> anyhow::Result<String> {
     if let Ok(secret) = std::fs::read_to_string(file)
         && secret.trim().len() >= 32
     {
@@ -197,8 +198,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("jwt_secret");
-        let secret = kept_secret(&file).expect("made");
-        assert_eq!(kept_secret(&file).expect("kept"), secret);
+        let secret = load_or_create_secret(&file).expect("made");
+        assert_eq!(load_or_create_secret(&file).expect("kept"), secret);
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
     }
 }

@@ -71,7 +71,7 @@ impl CurrentUser {
         Self { id, username: username.to_owned(), credential }
     }
 
-    /// Whether this is a session of an account whose role is `admin`. Never with an API token, whoever owns it.
+    /// Whether this is a session of an account whose role is `admin`. Never with an API token, whatever the role of its owner.
     pub fn is_admin(&self) -> bool {
         matches!(self.credential, Credential::Session { is_admin: true, .. })
     }
@@ -129,7 +129,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 /// The user of a browser's session token; none when the session is over.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_session_user(accounts: &Accounts, token: &str) -> Result<Option<SessionUser>> {
     match identify(token, accounts).await {
         Ok(user) => Ok(match user.credential {

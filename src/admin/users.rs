@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Admin, offset};
 use crate::{
     accounts::{self, Administrator, CurrentUser, UserRow},
-    data::{audit, database, timestamps},
+    data::{audit, changes::Topic, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
         envelope::{Nothing, Success},
@@ -153,7 +153,7 @@ pub async fn change_user(admin: &Admin, by: &CurrentUser, id: i64, change: UserC
     tx.commit().await?;
     // The mark is shown in lists.
     if !shown.is_empty() {
-        admin.feed.settle(shown).await;
+        admin.feed.wait_until_applied(Topic::Catalogue, shown).await;
     }
     Ok(())
 }

@@ -8,7 +8,12 @@ use tracing::warn;
 use super::App;
 use crate::{
     accounts,
-    data::{changes::Worker, database, jobs::Jobs, turns},
+    data::{
+        changes::{Topic, Worker},
+        database,
+        jobs::Jobs,
+        turns,
+    },
     plugins, search,
 };
 
@@ -21,14 +26,19 @@ const TIDY: Duration = Duration::from_secs(3600);
 const NEW_DAY: Duration = Duration::from_secs(10);
 
 /// Starts all jobs.
-pub fn start(app: &Arc<App>, worker: Worker) -> Jobs {
+pub fn start(app: &Arc<App>, workers: Vec<Worker>) -> Jobs {
     let mut jobs = Jobs::default();
-    let refreshed = app.clone();
-    jobs.spawn(worker.run(move |change| {
-        let app = refreshed.clone();
-        // What waits for a connection that is dead is given up, so that it can be tried again on another.
-        async move { app.health.database.guard(search::refresh(&app.search, &change)).await }
-    }));
+    for worker in workers {
+        let (topic, app) = (worker.topic(), app.clone());
+        jobs.spawn(worker.run(move |change| {
+            let app = app.clone();
+            let apply = async move |app: &App| match topic {
+                Topic::Catalogue => search::refresh(&app.search, &change).await,
+            };
+            // What waits for a connection that is dead is given up, so that it can be tried again on another.
+            async move { app.health.database.guard(apply(&app)).await }
+        }));
+    }
     let watched = app.clone();
     jobs.spawn(async move { watched.health.database.watch(&watched.db).await });
     let listener = app.clone();
@@ -50,7 +60,7 @@ pub fn start(app: &Arc<App>, worker: Worker) -> Jobs {
             let today = OffsetDateTime::now_utc().date();
             // Downloads of the last seven days are others now.
             if std::mem::replace(&mut day, today) != today {
-                refreshing.feed.refresh_everything();
+                refreshing.feed.refresh_everything(Topic::Catalogue);
             }
         }
     });

@@ -13,7 +13,7 @@ use journal::Journal;
 use sqlx::PgPool;
 
 use crate::{
-    accounts::{Accounts, kept_secret},
+    accounts::{Accounts, load_or_create_secret},
     admin::Admin,
     catalogue::Catalogue,
     config::Config,
@@ -58,18 +58,18 @@ pub struct App {
 }
 
 impl App {
-    /// Opens foundations and parts on top of a connected database, in a folder that is there. The worker brings
-    /// changes of the database to the parts; [`start_jobs`] runs it.
+    /// Opens foundations and parts on top of a connected database, in a folder that is there. The workers bring
+    /// changes of the database to the parts; [`start_jobs`] runs them.
     ///
     /// # Errors
     /// If a file cannot be opened or the secret not kept.
-    pub fn open(config: Config, db: PgPool) -> anyhow::Result<(Arc<Self>, Worker)> {
+    pub fn open(config: Config, db: PgPool) -> anyhow::Result<(Arc<Self>, Vec<Worker>)> {
         let data_dir = config.data_dir()?;
         let secret = match config.auth.jwt_secret.get() {
             Some(secret) => secret.to_owned(),
-            None => kept_secret(&data_dir.join("jwt_secret"))?,
+            None => load_or_create_secret(&data_dir.join("jwt_secret"))?,
         };
-        let (feed, worker) = changes::feed();
+        let (feed, workers) = changes::feed();
         let metrics = Metrics::install()?;
         let database = Arc::<DatabaseMonitor>::default();
         let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
@@ -148,6 +148,6 @@ impl App {
             admin,
             web,
         };
-        Ok((Arc::new(app), worker))
+        Ok((Arc::new(app), workers))
     }
 }

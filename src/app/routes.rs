@@ -9,7 +9,10 @@ use axum::{
     middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
-use tower::{ServiceBuilder, util::MapRequestLayer};
+use tower::{
+    ServiceBuilder,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -84,17 +87,21 @@ pub fn router(app: &Arc<App>) -> Router {
     // request. And here addresses can be rewritten before they are matched. Inside is only the policy of each route,
     // so that its refusals pass through all of this too.
     let service = ServiceBuilder::new()
+        // What API and website have; another listener would not.
         .layer(MapRequestLayer::new(middleware::without_trailing_slash))
         .layer(MapRequestLayer::new(middleware::accepting_plain))
         .layer(CompressionLayer::new().compress_when(compressible))
-        .layer(from_fn_with_state(app.web.clone(), web::around))
-        .layer(from_fn_with_state(context, middleware::around))
+        .layer(from_fn_with_state(app.web.clone(), web::html_errors))
+        .layer(MapResponseLayer::new(middleware::safe_headers))
+        // What every request has.
+        .layer(from_fn_with_state(context, middleware::request_context))
         // A page in a browser may read refusals, and asking whether it may draws on no budget.
         .layer(cors(&app.config.server.cors_origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);
     #[cfg(feature = "otel")]
-    let service = ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::around)).service(service);
+    let service =
+        ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::trace_request)).service(service);
     Router::new().fallback_service(service)
 }
 

@@ -65,14 +65,16 @@ impl Choice for StatusFilter {
 pub struct Filter {
     /// By state.
     pub status: StatusFilter,
-    /// With any of these tags, ignoring case; empty = all plugins.
+    /// With any of these tags, folded ([`search_engine::fold`]); empty = all plugins.
     pub tags: Vec<String>,
     /// With every one of the tags instead of any.
     pub all_tags: bool,
-    /// By this author, ignoring case.
+    /// By this author, folded.
     pub author: Option<String>,
     /// Owned by the account with this name, ignoring case.
     pub owner: Option<String>,
+    /// By an author of whose name some word begins with this, folded.
+    pub author_word: Option<String>,
     /// Rated at least so.
     pub min_rating: Option<f64>,
     /// Running on this GeekTools version.
@@ -86,6 +88,7 @@ impl Filter {
             && self.tags.is_empty()
             && self.author.is_none()
             && self.owner.is_none()
+            && self.author_word.is_none()
             && self.min_rating.is_none()
             && self.runs_on.is_none()
     }

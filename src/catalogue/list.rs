@@ -24,6 +24,9 @@ pub struct PluginList {
     /// Its plugins.
     #[schema(value_type = Vec<PluginItem>)]
     pub plugins: Vec<Arc<PluginItem>>,
+    /// Words of the search that were left out because no plugin has them; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_words: Vec<String>,
 }
 
 /// List entries in memory, by id, with the revision they show.
@@ -40,7 +43,7 @@ impl Items {
 /// Fills a page: the plugins `listed`, in this order, of `total` in all.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn fill_page(
     catalogue: &Catalogue,
     listed: &[Listed],
@@ -76,7 +79,7 @@ pub async fn fill_page(
         Some(if sort == Sort::Trending { with_recent_downloads(&item, listed) } else { item })
     };
     let plugins = listed.iter().filter_map(shown).collect();
-    Ok(PluginList { pagination: Pagination::new(page, total), plugins })
+    Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
 }
 
 /// The number that plugins are sorted by changes every day; an item does not.

@@ -69,7 +69,7 @@ pub fn router(catalogue: Arc<Catalogue>) -> Routes {
     Routes::new().api(Policy::read(), routes!(list::tags)).with_state(catalogue)
 }
 
-/// Above this many changes at once, sorting anew is cheaper than moving entries one by one.
+/// Above this many changes at once, sorting again is cheaper than moving entries one by one.
 const MANY: usize = 256;
 
 /// What lists, searches and feeds show, kept in memory and filled from the database.
@@ -232,7 +232,7 @@ impl Lists {
         for (tag, slots) in &state.by_tag {
             let mut active = slots.iter().filter(|slot| state.hot[**slot as usize].is_active);
             let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
-            let spelling = first.tags.iter().find(|own| own.to_lowercase() == *tag);
+            let spelling = first.tags.iter().find(|own| search_engine::fold(own) == *tag);
             tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));
         }
         tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -286,12 +286,17 @@ impl Ranking<'_> {
         self.0.count_tags(found.iter().filter_map(|key| self.0.slot(*key)))
     }
 
+    /// How many plugins do not fit, where that is known without asking each.
+    pub fn unwanted(&self, filter: &Filter) -> Option<u64> {
+        filter.is_plain().then(|| (self.0.by_id.len() - self.0.orders[0].len()) as u64)
+    }
+
     /// How popular the plugin with this key is, from 0 to 1.
     pub fn popularity(&self, key: u64) -> f32 {
         self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)
     }
 
-    /// A page of found plugins, sorted anew.
+    /// A page of found plugins in another order.
     pub fn sorted_page(&self, found: &[u64], sort: Sort, order: Order, page: Page) -> (Vec<Listed>, u64) {
         let slots = found.iter().filter_map(|key| self.0.slot(*key)).collect();
         self.0.sorted_page(slots, sort, order, page)
@@ -306,11 +311,11 @@ impl Ranking<'_> {
 /// Brings the catalogue up to date with the database.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn refresh(catalogue: &Catalogue, change: &Change) -> anyhow::Result<TextChange> {
     match change {
         Change::Everything => catalogue.lists.replace(queries::entries(&catalogue.db, None)).await,
-        Change::Plugins(announced) => {
+        Change::Keys(announced) => {
             let is_news = |(id, revision): &&(String, i64)| {
                 catalogue.lists.revisions(id).is_none_or(|(known, _)| known < *revision)
             };

@@ -76,7 +76,7 @@ pub struct Text {
 /// The texts of some listed plugins.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn texts(db: &PgPool, ids: &[String]) -> anyhow::Result<Vec<Text>> {
     Ok(query_as!(
         Text,
@@ -96,29 +96,36 @@ pub async fn texts(db: &PgPool, ids: &[String]) -> anyhow::Result<Vec<Text>> {
 /// The texts of listed plugins that changed after a revision.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn texts_since(db: &PgPool, revision: i64) -> anyhow::Result<Vec<Text>> {
     let ids = query_scalar!("select id from plugins where text_revision > $1", revision).fetch_all(db).await?;
     texts(db, &ids).await
 }
 
-/// The texts of all listed plugins, read in pieces.
+/// The texts of all listed plugins, read in pieces; those downloaded most come first, as the search index wants them.
 pub fn all_texts(db: &PgPool) -> impl Stream<Item = anyhow::Result<Text>> {
-    let piece = async |(db, after): (PgPool, i64)| {
-        let rows =
-            query!("select key, id from plugins where key > $1 order by key limit 2000", after).fetch_all(&db).await?;
-        let Some(last) = rows.last().map(|row| row.key) else { return anyhow::Ok(None) };
-        let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+    let piece = async |(db, keys): (PgPool, Option<Vec<i64>>)| {
+        let mut keys = match keys {
+            Some(keys) => keys,
+            None => query_scalar!("select key from plugins order by downloads, key desc").fetch_all(&db).await?,
+        };
+        if keys.is_empty() {
+            return anyhow::Ok(None);
+        }
+        let piece = keys.split_off(keys.len().saturating_sub(2_000));
+        let ids = query_scalar!("select id from plugins where key = any($1) order by downloads desc", &piece)
+            .fetch_all(&db)
+            .await?;
         let texts = texts(&db, &ids).await?;
-        Ok(Some((stream::iter(texts.into_iter().map(Ok)), (db, last))))
+        Ok(Some((stream::iter(texts.into_iter().map(Ok)), (db, Some(keys)))))
     };
-    stream::try_unfold((db.clone(), i64::MIN), piece).try_flatten()
+    stream::try_unfold((db.clone(), None), piece).try_flatten()
 }
 
 /// The highest text revision of any plugin; 0 without plugins.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn newest_text(db: &PgPool) -> anyhow::Result<i64> {
     Ok(query_scalar!(r#"select coalesce(max(text_revision), 0) as "newest!" from plugins"#).fetch_one(db).await?)
 }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use search_engine::fold;
 use semver::Version;
 use time::OffsetDateTime;
 
@@ -52,6 +53,7 @@ pub(super) struct Row {
     pub(super) id: Arc<str>,
     /// Lower case, for sorting.
     pub(super) name: Box<str>,
+    /// Folded, as those of a filter are.
     pub(super) author: Box<str>,
     pub(super) status: Status,
     pub(super) downloads: i64,
@@ -86,7 +88,7 @@ impl From<Entry> for Row {
             key: entry.key,
             id: entry.id.into(),
             name: entry.name.to_lowercase().into(),
-            author: entry.author.to_lowercase().into(),
+            author: fold(&entry.author).into(),
             status: entry.status,
             downloads: entry.downloads,
             recent_downloads: entry.recent_downloads,
@@ -246,7 +248,7 @@ impl State {
             is_active: row.status == Status::Active,
         };
         for tag in &row.tags {
-            self.by_tag.entry(tag.to_lowercase()).or_default().insert(slot);
+            self.by_tag.entry(fold(tag)).or_default().insert(slot);
         }
         self.by_author.entry(row.author.to_string()).or_default().insert(slot);
         for owner in &row.owners {
@@ -286,7 +288,7 @@ impl State {
         }
         let row = self.slots[slot as usize].take()?;
         self.by_key[usize::try_from(row.key).unwrap_or_default()] = NO_SLOT;
-        let tags = row.tags.iter().map(|tag| tag.to_lowercase()).collect::<Vec<_>>();
+        let tags = row.tags.iter().map(|tag| fold(tag)).collect::<Vec<_>>();
         let owners = row.owners.iter().map(ToString::to_string).collect();
         self.ratings.0 -= row.rating_sum;
         self.ratings.1 -= row.rating_count;
@@ -321,10 +323,10 @@ impl State {
             return Box::new(self.by_owner.get(&owner.to_lowercase()).into_iter().flatten().copied());
         }
         if let Some(author) = &filter.author {
-            return Box::new(self.by_author.get(&author.to_lowercase()).into_iter().flatten().copied());
+            return Box::new(self.by_author.get(author).into_iter().flatten().copied());
         }
         if !filter.tags.is_empty() {
-            let mut sets: Vec<_> = filter.tags.iter().filter_map(|tag| self.by_tag.get(&tag.to_lowercase())).collect();
+            let mut sets: Vec<_> = filter.tags.iter().filter_map(|tag| self.by_tag.get(tag)).collect();
             if filter.all_tags || sets.len() <= 1 {
                 let smallest = sets.into_iter().min_by_key(|set| set.len());
                 return Box::new(smallest.into_iter().flatten().copied());
@@ -343,7 +345,7 @@ impl State {
 
     pub(super) fn fits(&self, slot: Slot, filter: &Filter) -> bool {
         let Some(row) = self.row(slot) else { return false };
-        let has = |tag: &String| row.tags.iter().any(|own| own.to_lowercase() == tag.to_lowercase());
+        let has = |tag: &String| self.by_tag.get(tag).is_some_and(|slots| slots.contains(&slot));
         let status = match filter.status {
             StatusFilter::Active => row.status == Status::Active,
             StatusFilter::Deprecated => row.status == Status::Deprecated,
@@ -352,8 +354,9 @@ impl State {
         status
             && (filter.tags.is_empty()
                 || if filter.all_tags { filter.tags.iter().all(has) } else { filter.tags.iter().any(has) })
-            && filter.author.as_ref().is_none_or(|author| *row.author == *author.to_lowercase())
             && filter.owner.as_ref().is_none_or(|owner| row.owners.iter().any(|own| **own == *owner.to_lowercase()))
+            && filter.author.as_ref().is_none_or(|author| *row.author == **author)
+            && filter.author_word.as_ref().is_none_or(|word| row.author.split(' ').any(|own| own.starts_with(&**word)))
             && filter.min_rating.is_none_or(|least| f64::from(row.rating) >= least * 100.0 - 1e-6)
             && filter.runs_on.as_ref().is_none_or(|on| row.min_geektools_version.as_ref().is_none_or(|min| min <= on))
     }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use sqlx::PgPool;
 
@@ -96,17 +96,11 @@ async fn create_admin(db: &PgPool, create: Create) -> anyhow::Result<()> {
         (None, false) => (random_hex(12), true),
     };
     let username = create.username;
-    let is_name = username.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    ensure!(
-        is_name && (3..=50).contains(&username.len()),
-        "a username is 3–50 letters, digits, underscores or hyphens"
-    );
-    ensure!((8..=128).contains(&password.chars().count()), "a password is 8–128 characters");
     let email = create.email.unwrap_or_else(|| format!("{username}@localhost.invalid"));
-    let hash = Passwords::default().hash(password.clone()).await?;
-    let new = NewUser { display_name: username.clone(), username: username.clone(), email, password };
-    let id = accounts::create_admin(db, &new, &hash).await?;
+    let new = NewUser::checked(&username, &email, &password)?;
+    let hash = Passwords::default().hash(password).await?;
     let mut tx = database::begin(db).await?;
+    let id = accounts::create_admin(&mut tx, &new, &hash).await?;
     audit::record(&mut tx, ACTOR, "user.create.admin", &format!("user:{id}"), None).await?;
     tx.commit().await?;
     println!("administrator {username} made");

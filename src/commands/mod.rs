@@ -108,13 +108,20 @@ impl Settings {
     }
 }
 
-/// Runs the command line.
-///
-/// # Errors
-/// Anything that stops the command, for a person to read.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = cli.settings.load()?;
-    match cli.command.unwrap_or(Command::Serve) {
+impl Cli {
+    /// Runs the command. The configuration and the runtime come only now: help and a wrong command line need neither.
+    ///
+    /// # Errors
+    /// Anything that stops the command, for a person to read.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = self.settings.load()?;
+        let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+        runtime.block_on(run(self.command.unwrap_or(Command::Serve), config))
+    }
+}
+
+async fn run(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
         Command::Serve => serve::serve(config).await,
         Command::Migrate => {
             let database = connect(&config).await?;

@@ -9,7 +9,7 @@ use crate::{config::Config, plugins, search};
 
 #[derive(Subcommand)]
 pub(super) enum Search {
-    /// Makes the index anew from the database; not while a server runs on the same data folder, which
+    /// Rebuilds the index from the database; not while a server runs on the same data folder, which
     /// keeps its index right by itself
     Reindex,
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::start::{Database, connect_alone, open_app};
 use crate::{
     app::{self, App},
-    config::Config,
+    config::{Config, LogFormat},
     http::server,
     observe::logs,
     plugins,
@@ -58,9 +58,9 @@ async fn run(
     cluster: Option<&Arc<Cluster>>,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
-    let (app, worker) = open_app(config, pool.clone())?;
+    let (app, workers) = open_app(config, pool.clone())?;
     app.health.probe(&app.metrics).await;
-    let mut jobs = app::start_jobs(&app, worker);
+    let mut jobs = app::start_jobs(&app, workers);
     if let Some(cluster) = cluster {
         jobs.spawn(watch(cluster.clone()));
     }
@@ -74,7 +74,7 @@ async fn run(
             signals.next().await;
             app.health.drain();
         };
-        server::serve(listener, app::router(&app), &app.config.server, stop).await;
+        server::serve(vec![(listener, app::router(&app))], &app.config.server, stop).await;
     }
     jobs.stop().await;
     if !matches!(timeout(LAST_STEPS, plugins::flush_once(&app.plugins)).await, Ok(Ok(()))) {
@@ -122,6 +122,10 @@ async fn watch(cluster: Arc<Cluster>) {
 
 fn announce(address: SocketAddr, config: &Config) {
     info!(%address, "listening");
+    // For people; a program that reads the log as JSON would stumble over it.
+    if config.log.format == LogFormat::Json {
+        return;
+    }
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let here = format!("http://{host}:{}", address.port());
     let shown = if config.public_url().is_empty() { &here } else { config.public_url() };

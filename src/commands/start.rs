@@ -128,7 +128,7 @@ fn set_mode(folder: &Path, change: impl Fn(u32) -> u32) {
 ///
 /// # Errors
 /// When a folder cannot be made, or as [`App::open`].
-pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(Arc<App>, Worker)> {
+pub fn open_app(config: Config, pool: PgPool) -> anyhow::Result<(Arc<App>, Vec<Worker>)> {
     let data_dir = config.data_dir()?;
     make_folders(&data_dir, &config.storage).with_context(|| format!("cannot make {}", data_dir.display()))?;
     App::open(config, pool)

@@ -61,7 +61,7 @@ pub async fn open(settings: &config::Database, url: &str) -> anyhow::Result<PgPo
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > Duration::from_secs(1) {
-                    // One that does not answer may not hold up whoever wants a connection.
+                    // One that does not answer must not delay the next acquire.
                     within(PROOF, sqlx::Connection::ping(connection)).await?;
                 }
                 Ok(true)

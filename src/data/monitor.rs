@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{ConnectOptions, Connection, PgPool, query_scalar};
+use sqlx::{ConnectOptions, Connection, PgPool};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -108,7 +108,7 @@ impl DatabaseMonitor {
 
     /// One probe.
     pub async fn probe(&self, pool: &PgPool) {
-        let pooled = query_scalar!("select 1 as one").fetch_one(pool);
+        let pooled = async { pool.acquire().await?.ping().await };
         let direct = async {
             sleep(POOL_PATIENCE).await;
             let mut connection = pool.connect_options().connect().await?;

@@ -86,7 +86,7 @@ impl Redis {
         self.run::<Vec<String>>(&ping).await.is_some()
     }
 
-    /// A value; not even asked for while Redis is known to be away, so that it costs no time then.
+    /// A value; not even asked for while Redis is known to be unavailable, so that it costs no time then.
     pub async fn get(&self, name: &str) -> Option<Vec<u8>> {
         if !self.is_well.load(Ordering::Relaxed) {
             return None;

@@ -31,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The client can do something about it.
     Refused(Box<Refusal>),
-    /// PostgreSQL or the store is away for now: 503.
+    /// PostgreSQL or the store is unavailable for now: 503.
     Unavailable(anyhow::Error),
     /// A bug: 500, its details only in the log.
     Internal(anyhow::Error),

@@ -46,7 +46,7 @@ impl CachedResponse {
     pub fn new(body: Bytes) -> Self {
         let hash = Sha256::digest(&body);
         // Weak (RFC 9110, 8.8.3.3): the compressed forms are other bytes with the same meaning.
-        let tag: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let tag: String = hex::encode(&hash[..16]);
         let etag = HeaderValue::from_str(&format!("W/\"{tag}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Self { body, etag, gzip: OnceLock::new(), brotli: OnceLock::new(), zstd: OnceLock::new() }
     }

@@ -31,7 +31,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
-pub enum Standing {
+#[schema(as = DependencyStatus)]
+pub enum DependencyStatus {
     /// It answers.
     Up,
     /// It does not answer.
@@ -74,26 +75,26 @@ impl Health {
     }
 }
 
-fn read(standing: &AtomicU8) -> Standing {
-    match standing.load(Ordering::Relaxed) {
-        0 => Standing::Up,
-        1 => Standing::Down,
-        2 => Standing::Full,
-        _ => Standing::Internal,
+fn read(status: &AtomicU8) -> DependencyStatus {
+    match status.load(Ordering::Relaxed) {
+        0 => DependencyStatus::Up,
+        1 => DependencyStatus::Down,
+        2 => DependencyStatus::Full,
+        _ => DependencyStatus::Internal,
     }
 }
 
 impl Health {
     /// How database, cache and storage stood at the last round.
-    pub fn standings(&self) -> [Standing; 3] {
+    pub fn dependency_statuses(&self) -> [DependencyStatus; 3] {
         [self.database(), read(&self.cache), read(&self.storage)]
     }
 
-    fn database(&self) -> Standing {
+    fn database(&self) -> DependencyStatus {
         match &self.database {
-            database if database.is_down() => Standing::Down,
-            database if database.is_full() => Standing::Full,
-            _ => Standing::Up,
+            database if database.is_down() => DependencyStatus::Down,
+            database if database.is_full() => DependencyStatus::Full,
+            _ => DependencyStatus::Up,
         }
     }
 }
@@ -109,14 +110,14 @@ pub struct Report {
 
 #[derive(Serialize, ToSchema)]
 struct Dependencies {
-    database: Standing,
-    cache: Standing,
-    storage: Standing,
+    database: DependencyStatus,
+    cache: DependencyStatus,
+    storage: DependencyStatus,
 }
 
 /// The routes of health, in the API and at the root.
 pub fn router(health: Arc<Health>) -> Routes {
-    let policy = Policy::without_budget("whoever watches the server must hear of it however much others ask");
+    let policy = Policy::without_budget("monitoring must get an answer under any load");
     Routes::new()
         .api(policy, routes!(self::health))
         .get("/health", policy, self::health)
@@ -128,22 +129,23 @@ pub fn router(health: Arc<Health>) -> Routes {
 /// Tells whether the server and its dependencies work; 503 without its database.
 #[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Success<Report>)))]
 pub async fn health(State(health): State<Arc<Health>>) -> Result<Json<Success<Report>>> {
-    let [database, cache, storage] = health.standings();
+    let [database, cache, storage] = health.dependency_statuses();
     let dependencies = Dependencies { database, cache, storage };
-    if dependencies.database == Standing::Down {
+    if dependencies.database == DependencyStatus::Down {
         let fault = Fault {
             field: "database".into(),
             text: Text::new("数据库没有响应", "the database does not answer"),
         };
         return Err(Error::faults(&codes::UNAVAILABLE, vec![fault]).header(axum::http::header::RETRY_AFTER, 2.into()));
     }
-    let is_whole =
-        [database, cache, storage].iter().all(|standing| matches!(standing, Standing::Up | Standing::Internal));
+    let is_whole = [database, cache, storage]
+        .iter()
+        .all(|status| matches!(status, DependencyStatus::Up | DependencyStatus::Internal));
     let status = if is_whole { "ok" } else { "degraded" };
     Ok(Success::of(Report { status, version: env!("CARGO_PKG_VERSION"), dependencies }))
 }
 
-/// Answers as long as the process can: whoever gets no answer should start it anew.
+/// Answers as long as the process can: without an answer it should be restarted.
 pub async fn live() -> Json<Success<Live>> {
     Success::of(Live { status: "live", version: env!("CARGO_PKG_VERSION") })
 }
@@ -178,19 +180,19 @@ impl Health {
     /// One round of probes of everything but the database, which is [watched](DatabaseMonitor::watch).
     pub async fn probe_others(&self, metrics: &Metrics) {
         let cache = match &self.redis {
-            Some(redis) if redis.ping().await => Standing::Up,
-            Some(_) => Standing::Down,
-            None => Standing::Internal,
+            Some(redis) if redis.ping().await => DependencyStatus::Up,
+            Some(_) => DependencyStatus::Down,
+            None => DependencyStatus::Internal,
         };
         let storage = match self.store.check().await.and_then(|()| self.journal.check()) {
-            Ok(()) => Standing::Up,
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => Standing::Full,
-            Err(_) => Standing::Down,
+            Ok(()) => DependencyStatus::Up,
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => DependencyStatus::Full,
+            Err(_) => DependencyStatus::Down,
         };
         self.cache.store(cache as u8, Ordering::Relaxed);
         self.storage.store(storage as u8, Ordering::Relaxed);
-        for (name, standing) in ["database", "cache", "storage"].into_iter().zip(self.standings()) {
-            let is_up = matches!(standing, Standing::Up | Standing::Internal);
+        for (name, status) in ["database", "cache", "storage"].into_iter().zip(self.dependency_statuses()) {
+            let is_up = matches!(status, DependencyStatus::Up | DependencyStatus::Internal);
             metrics.set("dependency_up", Some(("dependency", name)), f64::from(u8::from(is_up)));
         }
     }

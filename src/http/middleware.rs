@@ -26,7 +26,7 @@ use crate::{
 
 /// The bases of the API; the second is the document's.
 pub const BASES: [&str; 2] = ["/api/v1", "/v1"];
-/// Reads slower than this are told of.
+/// Reads slower than this are logged.
 const SLOW: Duration = Duration::from_secs(1);
 /// The header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +43,7 @@ pub struct RequestContext {
 }
 
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
-pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Request, next: Next) -> Response {
+pub async fn request_context(State(context): State<Arc<RequestContext>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _in_flight = context.metrics.begin();
     let id = request_id(&request);
@@ -60,7 +60,9 @@ pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Req
         Err(error) => error.into_response(),
     };
     let mut response = error::envelope(response, lang, &id);
-    finish_headers(&mut response, &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     if method == Method::HEAD {
         // HTTP/2 would send what the envelope put there.
         *response.body_mut() = Body::empty();
@@ -72,7 +74,7 @@ pub async fn around(State(context): State<Arc<RequestContext>>, mut request: Req
     response
 }
 
-/// One line a request: what changes something or fails is told, plain reads only to who asks for
+/// One line a request: what changes something or fails is logged, plain reads only at
 /// `debug`, because they come by the ten thousand.
 fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client, request_id: &str) {
     let ms = took.as_secs_f64() * 1000.0;
@@ -104,16 +106,15 @@ fn request_id(request: &Request) -> String {
     given.filter(is_plain).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
-fn finish_headers(response: &mut Response, id: &str) {
+/// The headers of every response of API and website.
+pub fn safe_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, id);
-    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // Whoever forgot to say how long an answer may be kept gets the safe choice.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 fn name_of(method: &Method) -> &'static str {

@@ -56,6 +56,9 @@ pub struct Pagination {
     pub total: u32,
     /// Pages of the whole list; 0 when it is empty.
     pub pages: u32,
+    /// Absent when it is; else there are at least as many entries as `total` says.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub total_is_exact: bool,
 }
 
 impl Pagination {
@@ -63,6 +66,6 @@ impl Pagination {
     pub fn new(page: Page, total: u64) -> Self {
         // Clients count in 32 bits, signed.
         let total = u32::try_from(total).unwrap_or(u32::MAX).min(i32::MAX as u32);
-        Self { page: page.page, limit: page.limit, total, pages: total.div_ceil(page.limit) }
+        Self { page: page.page, limit: page.limit, total, pages: total.div_ceil(page.limit), total_is_exact: true }
     }
 }

@@ -21,15 +21,17 @@ use axum::{
         header::{CONNECTION, DATE},
     },
 };
+use httpdate::fmt_http_date;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::OffsetDateTime;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
+    task::JoinSet,
     time::timeout,
 };
 use tower::ServiceExt;
@@ -39,10 +41,6 @@ use crate::{
     config,
     http::connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
 };
-
-/// The form of `Date` (RFC 9110, 5.6.7).
-const IMF_FIXDATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -61,6 +59,11 @@ const MAX_RESETS: usize = 20;
 
 /// When the server stops, how long a connection without any byte yet may still begin a request.
 const FIRST_BYTE_GRACE: Duration = Duration::from_millis(500);
+
+/// How long a drained server stays after it has closed its port. A proxy that has yet to learn of its end is refused at
+/// once and asks another server, while the address of a container that has gone answers nothing until a timeout. Longer
+/// than a proxy keeps an address that it has looked up (`valid` in deploy/nginx/upstream.conf).
+const REFUSAL: Duration = Duration::from_secs(3);
 
 /// Connections that may wait in the kernel to be accepted. With more at once, some clients have to retry after a second.
 const ACCEPT_BACKLOG: u32 = 4096;
@@ -82,11 +85,12 @@ pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(refused)
 }
 
-/// Serves until `stop` completes, then finishes what is running, within the configured time.
+/// Serves each router at its listener until `stop` completes, then finishes what is running, within the configured time.
+/// All listeners share the limits of connections, and end together.
 ///
-/// Between the two it may go on for a while with the last request of each connection, so that whoever
-/// keeps connections open, as nginx does, finds none closed under a request it has just sent.
-pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, stop: impl Future<Output = ()>) {
+/// Between the two it may go on for a while with the last request of each connection, so that a client
+/// that keeps connections open, as nginx does, finds none closed under a request it has just sent.
+pub async fn serve(listeners: Vec<(TcpListener, Router)>, config: &config::Server, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let timeouts = Timeouts::new(config);
     builder
@@ -109,46 +113,31 @@ pub async fn serve(listener: TcpListener, app: Router, config: &config::Server, 
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS);
     let server =
-        Arc::new(Server { builder, app, timeouts, is_draining: AtomicBool::new(false), date: DateHeader::default() });
-    let limiter = ConnectionLimiter::new(config);
+        Arc::new(Server { builder, timeouts, is_draining: AtomicBool::new(false), date: DateHeader::default() });
+    let limiter = Arc::new(ConnectionLimiter::new(config));
     let (stopping, is_stopping) = watch::channel(());
-    let mut drained = pin!(async {
-        stop.await;
-        server.is_draining.store(true, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
-    });
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(e) => {
-                    // Usually too many open files: those that end make room.
-                    warn!(error = %e, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = &mut drained => break,
-        };
-        let permit = tokio::select! {
-            permit = limiter.admit(peer) => permit,
-            () = &mut drained => {
-                tokio::spawn(server.clone().connection(stream, peer, None, is_stopping.clone()));
-                break;
-            }
-        };
-        let Some(permit) = permit else { continue };
-        tokio::spawn(server.clone().connection(stream, peer, Some(permit), is_stopping.clone()));
-    }
-    // The kernel may have taken connections that we have not; their requests are as good as the others'.
-    for (stream, peer) in waiting(listener) {
-        tokio::spawn(server.clone().connection(stream, peer, None, is_stopping.clone()));
-    }
-    drop(is_stopping);
+    let (drain, drained) = watch::channel(());
+    let accepting: JoinSet<()> = listeners
+        .into_iter()
+        .map(|(listener, app)| {
+            server.clone().accept(listener, app, limiter.clone(), drained.clone(), is_stopping.clone())
+        })
+        .collect();
+    drop((drained, is_stopping));
+    stop.await;
+    server.is_draining.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(config.drain_seconds)).await;
+    drop(drain);
+    accepting.join_all().await;
     info!("stopping: no new connections, finishing {} open ones", stopping.receiver_count());
     let _ = stopping.send(());
+    let refused = async {
+        if config.drain_seconds > 0 {
+            tokio::time::sleep(REFUSAL).await;
+        }
+    };
     let patience = Duration::from_secs(config.shutdown_timeout_seconds);
-    if timeout(patience, stopping.closed()).await.is_err() {
+    if tokio::join!(timeout(patience, stopping.closed()), refused).0.is_err() {
         warn!("some connections did not finish in time");
     }
 }
@@ -166,7 +155,6 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 
 struct Server {
     builder: auto::Builder<TokioExecutor>,
-    app: Router,
     timeouts: Timeouts,
     is_draining: AtomicBool,
     date: DateHeader,
@@ -189,16 +177,55 @@ impl DateHeader {
         if known == second {
             return value;
         }
-        let text = now.format(IMF_FIXDATE).unwrap_or_default();
-        let value = HeaderValue::from_str(&text).unwrap_or(value);
+        let value = HeaderValue::from_str(&fmt_http_date(now.into())).unwrap_or(value);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = (second, value.clone());
         value
     }
 }
 
 impl Server {
+    /// Accepts connections until the sender of `drained` is gone.
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        app: Router,
+        limiter: Arc<ConnectionLimiter>,
+        mut drained: watch::Receiver<()>,
+        is_stopping: watch::Receiver<()>,
+    ) {
+        let open = |stream, peer, permit| {
+            tokio::spawn(self.clone().connection(app.clone(), stream, peer, permit, is_stopping.clone()));
+        };
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(e) => {
+                        // Usually too many open files: those that end make room.
+                        warn!(error = %e, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                _ = drained.changed() => break,
+            };
+            tokio::select! {
+                permit = limiter.admit(peer) => if permit.is_some() { open(stream, peer, permit) },
+                _ = drained.changed() => {
+                    open(stream, peer, None);
+                    break;
+                }
+            }
+        }
+        // The kernel may have taken connections that we have not; their requests are as good as the others'.
+        for (stream, peer) in waiting(listener) {
+            open(stream, peer, None);
+        }
+    }
+
     async fn connection(
         self: Arc<Self>,
+        app: Router,
         stream: TcpStream,
         peer: SocketAddr,
         permit: Option<ConnectionPermit>,
@@ -220,7 +247,7 @@ impl Server {
             let has_body = !http_body::Body::is_end_stream(request.body());
             let mut guard = stats.begin_request(request.version(), has_body);
             let has_one_stream = request.version() < Version::HTTP_2;
-            let app = self.app.clone();
+            let app = app.clone();
             let server = self.clone();
             async move {
                 guard.wait_for_turn().await;
@@ -233,10 +260,10 @@ impl Server {
             }
         });
         let stream = TokioIo::new(CountingStream::new(stream, stats.clone()));
-        let mut connection = pin!(self.builder.serve_connection(stream, service));
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(stream, service));
         let mut wait_for_timeout = pin!(stats.wait_for_timeout(self.timeouts));
         let ended = tokio::select! {
-            // The connection first: a request that is here already is read before it hears of the end.
+            // The connection first: a request that is here already is read before the shutdown.
             biased;
             ended = connection.as_mut() => ended,
             reason = wait_for_timeout.as_mut() => {

@@ -15,7 +15,7 @@ use super::middleware::{REQUEST_ID, RouteSlot};
 use crate::observe::traces::TARGET;
 
 /// Answers within a span, which goes on with the trace that the client's `traceparent` names.
-pub async fn around(mut request: Request, next: Next) -> Response {
+pub async fn trace_request(mut request: Request, next: Next) -> Response {
     let route = RouteSlot::default();
     request.extensions_mut().insert(route.clone());
     let span = info_span!(

@@ -27,7 +27,7 @@ pub struct Budget {
 /// Whose requests a budget counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Per {
-    /// Those of an address, whoever sends them.
+    /// Requests of an address, with or without a user.
     Address,
     /// Those of a signed-in user, or else of an address.
     UserOrAddress,

@@ -68,7 +68,7 @@ impl Windows {
         if (window.number, window.seconds) != (number, seconds) {
             *window = Window::new(rate.requests, seconds, number);
         }
-        // A counter that another process told of came without its limit.
+        // A counter learnt from another process has no limit yet.
         window.limit = rate.requests;
         let left = rate.requests.saturating_sub(window.used());
         if left < needed {

@@ -22,7 +22,7 @@ const QUIET: &str = "sqlx::postgres::notice=warn,request_span=off";
 pub fn start(log: &Log) -> anyhow::Result<()> {
     let filter = |log: &Log| EnvFilter::try_new(format!("{QUIET},{}", log.level)).context("log.level");
     let stdout = match log.format {
-        // Colours are for a terminal; in a file they hide the fields from whoever searches.
+        // Colours are for a terminal; in a file they get in the way of searching.
         LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
     };

@@ -72,6 +72,9 @@ impl Metrics {
         process::describe();
         describe_gauge!("dependency_up", "Whether a dependency answers and has room on its disk: 1 or 0");
         describe_gauge!("catalogue_plugins", "Plugins in default lists");
+        describe_counter!("cache_requests_total", "Look-ups in the cache, by layer and outcome");
+        describe_gauge!("cache_bytes", "Bytes of answers kept in memory");
+        describe_gauge!("cache_entries", "Answers kept in memory");
         counter!("plugin_uploads_total").absolute(0);
         gauge!("marketplace_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let metrics = Self { handle, labelled: Arc::default(), durations: Arc::default(), in_flight: Arc::default() };

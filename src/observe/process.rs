@@ -19,7 +19,7 @@ pub fn describe() {
     describe_gauge!("process_start_time_seconds", "When this process started, in seconds since 1970");
 }
 
-/// Reads them all anew. What cannot be read keeps its last value.
+/// Reads them all again. What cannot be read keeps its last value.
 pub fn measure() {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
     // The program's name stands in parentheses and may hold anything.

@@ -8,7 +8,11 @@ use super::{
     Plugins,
     queries::{self, VersionFile},
 };
-use crate::{data::database, error::Result, observe::failpoint};
+use crate::{
+    data::{changes::Topic, database},
+    error::Result,
+    observe::failpoint,
+};
 
 const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
@@ -22,13 +26,13 @@ pub(super) fn note_download(plugins: &Plugins, id: &str, file: &VersionFile) {
 /// Brings everything noted so far to the database.
 ///
 /// # Errors
-/// When the database is away; nothing is lost, the next round tries again.
+/// If the database is unavailable; nothing is lost, the next round tries again.
 pub async fn flush_once(plugins: &Plugins) -> Result<()> {
     let _turn = plugins.journal.turn().await;
     while let Some(segment) = plugins.journal.next()? {
         let ids = apply(plugins, &segment).await?;
         plugins.journal.applied(&segment);
-        plugins.feed.settle(ids).await;
+        plugins.feed.wait_until_applied(Topic::Catalogue, ids).await;
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ where
 /// A plugin that is not banned, with all its parts as of one moment.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_detail(plugins: &Plugins, id: &str) -> Result<Option<PluginDetail>> {
     let mut tx = database::begin_snapshot(&plugins.db).await?;
     let Some(mut plugin) = queries::detail(&mut *tx, id).await? else { return Ok(None) };

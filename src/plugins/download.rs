@@ -50,7 +50,7 @@ pub async fn download(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&plugins, &id, which.version.as_deref(), &method, &headers).await
+    download_package(&plugins, &id, which.version.as_deref(), &method, &headers).await
 }
 
 /// Downloads the package of one version.
@@ -68,7 +68,7 @@ pub async fn download_version(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    hand_out(&plugins, &id, Some(&version), &method, &headers).await
+    download_package(&plugins, &id, Some(&version), &method, &headers).await
 }
 
 /// Who receives a package.
@@ -92,10 +92,11 @@ pub async fn origin(
         return Err(Error::new(&codes::NOT_FOUND));
     }
     let file = find_file(&plugins, &id, Some(&version)).await?;
-    deliver(&plugins, &id, &file, &method, &headers, Receiver::Cdn).await
+    let request = PackageRequest { is_head: method == Method::HEAD, headers: &headers, receiver: Receiver::Cdn };
+    serve_package(&plugins, &id, &file, &request).await
 }
 
-async fn hand_out(
+async fn download_package(
     plugins: &Plugins,
     id: &PluginId,
     version: Option<&str>,
@@ -103,93 +104,132 @@ async fn hand_out(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let file = find_file(plugins, id, version).await?;
+    let request = PackageRequest { is_head: *method == Method::HEAD, headers, receiver: Receiver::Client };
     if let Some(cdn) = plugins.cdn.as_deref() {
         let (id, version) = (id.as_str(), &file.row.version);
-        let target = format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz");
-        if *method != Method::HEAD && range::starts_at_zero(headers, file.size) {
+        if !request.is_head && range::starts_at_zero(headers, file.size) {
             counts::note_download(plugins, id, &file.row);
         }
-        return redirect(&target);
+        return redirect(&format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz"));
     }
-    deliver(plugins, id, &file, method, headers, Receiver::Client).await
+    serve_package(plugins, id, &file, &request).await
 }
 
-async fn deliver(
+/// Who asks for which part of a package.
+struct PackageRequest<'a> {
+    is_head: bool,
+    headers: &'a HeaderMap,
+    receiver: Receiver,
+}
+
+/// Where the bytes of an answer come from.
+enum Source {
+    /// The client has them.
+    NotModified,
+    /// The bucket, at this address.
+    Bucket(String),
+    /// nginx, at this path.
+    Nginx(String, Range),
+    /// This server.
+    Store(Range),
+}
+
+impl Source {
+    /// Whether the client gets the first byte: what is continued was counted when it began.
+    fn has_first_byte(&self, file: &Download, request: &PackageRequest<'_>) -> bool {
+        match self {
+            Self::NotModified => false,
+            // The bucket's entity tags are not ours, so `If-Range` says nothing there.
+            Self::Bucket(_) => range::starts_at_zero(request.headers, file.size),
+            Self::Nginx(_, range) | Self::Store(range) => matches!(range, Range::Whole | Range::Part { start: 0, .. }),
+        }
+    }
+}
+
+/// Answers with a package, and counts the transfer when it begins.
+async fn serve_package(
     plugins: &Plugins,
     id: &PluginId,
     file: &Download,
-    method: &Method,
-    headers: &HeaderMap,
-    receiver: Receiver,
+    request: &PackageRequest<'_>,
 ) -> Result<Response> {
-    let is_head = *method == Method::HEAD;
-    let Download { row, size, .. } = file;
-    let (etag, size) = (file.etag.to_str().unwrap_or_default(), *size);
-    let caching = match receiver {
-        Receiver::Client => "public, no-cache",
-        Receiver::Cdn => "public, max-age=31536000, immutable",
-    };
-    let mut known = HeaderMap::with_capacity(16);
-    known.insert(header::ETAG, file.etag.clone());
-    known.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    known.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if range::is_unchanged(headers, etag) {
-        return Ok(respond(StatusCode::NOT_MODIFIED, known, Body::empty()));
+    let source = choose_source(plugins, file, request).await?;
+    let counts = request.receiver == Receiver::Client && !request.is_head && source.has_first_byte(file, request);
+    let response = respond_from(plugins, file, request, source).await?;
+    if counts {
+        counts::note_download(plugins, id.as_str(), &file.row);
     }
-    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
-    known.insert(header::CONTENT_DISPOSITION, file.disposition.clone());
-    known.insert(header::HeaderName::from_static("repr-digest"), file.digest.clone());
-    let part = range::of(headers, etag, size);
-    if part == Range::Beyond {
-        let all = header_value(&format!("bytes */{size}"))?;
+    Ok(response)
+}
+
+/// Chooses where the bytes come from.
+///
+/// # Errors
+/// 416 for a range behind the end of the package; 503 when the bucket does not answer.
+async fn choose_source(plugins: &Plugins, file: &Download, request: &PackageRequest<'_>) -> Result<Source> {
+    let etag = file.etag.to_str().unwrap_or_default();
+    if range::is_unchanged(request.headers, etag) {
+        return Ok(Source::NotModified);
+    }
+    let range = range::parse_range(request.headers, etag, file.size);
+    if range == Range::Unsatisfiable {
+        let all = header_value(&format!("bytes */{}", file.size))?;
         return Err(Error::new(&codes::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, all));
     }
-    let starts_at_zero = matches!(part, Range::Whole | Range::Part { start: 0, .. });
-    let counts = receiver == Receiver::Client && !is_head && starts_at_zero;
     // A presigned address answers GET only, and few CDNs follow a redirect of their origin.
-    if receiver == Receiver::Client
-        && !is_head
-        && let Some(target) = plugins.storage.presign(&row.file_path).await?
+    if request.receiver == Receiver::Client
+        && !request.is_head
+        && let Some(target) = plugins.storage.presign(&file.row.file_path).await?
     {
-        // The bucket's entity tags are not ours, so `If-Range` says nothing here.
-        if range::starts_at_zero(headers, size) {
-            counts::note_download(plugins, id.as_str(), row);
-        }
-        return redirect(&target);
+        return Ok(Source::Bucket(target));
     }
-    let accel = &plugins.accel_redirect;
-    if !accel.is_empty() && !is_head {
-        // nginx does the ranges itself, and says so.
-        known.remove(header::ACCEPT_RANGES);
-        if counts {
-            counts::note_download(plugins, id.as_str(), row);
-        }
-        let target = format!("{}/{}", accel.trim_end_matches('/'), row.file_path);
-        known.insert(header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?);
-        return Ok(respond(StatusCode::OK, known, Body::empty()));
+    if !plugins.accel_redirect.is_empty() && !request.is_head {
+        let target = format!("{}/{}", plugins.accel_redirect.trim_end_matches('/'), file.row.file_path);
+        return Ok(Source::Nginx(target, range));
     }
-    let (status, start, length) = match part {
-        Range::Whole | Range::Beyond => (StatusCode::OK, 0, size),
+    Ok(Source::Store(range))
+}
+
+async fn respond_from(
+    plugins: &Plugins,
+    file: &Download,
+    request: &PackageRequest<'_>,
+    source: Source,
+) -> Result<Response> {
+    let mut headers = file.validators(request.receiver);
+    let range = match source {
+        Source::NotModified => return Ok(respond(StatusCode::NOT_MODIFIED, headers, Body::empty())),
+        Source::Bucket(target) => return redirect(&target),
+        Source::Nginx(target, _) => {
+            file.describe(&mut headers);
+            // nginx does the ranges itself, and says so.
+            headers.remove(header::ACCEPT_RANGES);
+            headers.insert(header::HeaderName::from_static("x-accel-redirect"), header_value(&target)?);
+            return Ok(respond(StatusCode::OK, headers, Body::empty()));
+        }
+        Source::Store(range) => range,
+    };
+    file.describe(&mut headers);
+    let size = file.size;
+    let (status, start, length) = match range {
+        Range::Whole | Range::Unsatisfiable => (StatusCode::OK, 0, size),
         Range::Part { start, end } => {
-            known.insert(header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?);
+            headers.insert(header::CONTENT_RANGE, header_value(&format!("bytes {start}-{end}/{size}"))?);
             (StatusCode::PARTIAL_CONTENT, start, end - start + 1)
         }
     };
-    known.insert(header::CONTENT_LENGTH, length.into());
-    if is_head {
-        return Ok(respond(status, known, Body::empty()));
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    if request.is_head {
+        return Ok(respond(status, headers, Body::empty()));
     }
-    let part = plugins.storage.part(&row.file_path, start, length).await?.ok_or_else(|| {
-        Error::Unavailable(anyhow::anyhow!("the package {} is missing from the store", row.file_path))
-    })?;
-    if counts {
-        counts::note_download(plugins, id.as_str(), row);
-    }
-    let body = match part {
+    let path = &file.row.file_path;
+    let part = plugins.storage.part(path, start, length).await?;
+    let missing = || Error::Unavailable(anyhow::anyhow!("the package {path} is missing from the store"));
+    let body = match part.ok_or_else(missing)? {
         Part::Whole(bytes) => Body::from(bytes),
         Part::Stream(chunks) => Body::from_stream(chunks),
     };
-    Ok(respond(status, known, body))
+    Ok(respond(status, headers, body))
 }
 
 /// A package with the headers that it always has.
@@ -211,6 +251,26 @@ impl Download {
             row,
         })
     }
+
+    /// The headers by which a client or cache knows whether it has the package already.
+    fn validators(&self, receiver: Receiver) -> HeaderMap {
+        let caching = match receiver {
+            Receiver::Client => "public, no-cache",
+            Receiver::Cdn => "public, max-age=31536000, immutable",
+        };
+        let mut headers = HeaderMap::with_capacity(16);
+        headers.insert(header::ETAG, self.etag.clone());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers
+    }
+
+    /// Adds the headers that say what the package is.
+    fn describe(&self, headers: &mut HeaderMap) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
+        headers.insert(header::CONTENT_DISPOSITION, self.disposition.clone());
+        headers.insert(header::HeaderName::from_static("repr-digest"), self.digest.clone());
+    }
 }
 
 /// Files of versions in memory, by plugin and version asked for, with the text revision of their plugin since which they
@@ -223,7 +283,7 @@ impl Default for Files {
     }
 }
 
-/// The file of a version, from memory once it is known: downloads go on while the database is away.
+/// The file of a version, from memory once it is known: downloads go on while the database is unavailable.
 async fn find_file(plugins: &Plugins, id: &PluginId, version: Option<&str>) -> Result<Arc<Download>> {
     // A plugin that is not listed may be banned: only the database knows.
     let revision = plugins.catalogue.lists.revisions(id.as_str()).map(|(_, text)| text);

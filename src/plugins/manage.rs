@@ -12,6 +12,7 @@ use super::{Plugins, details::find_detail, model::PluginDetail, publish::choose_
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
+    data::changes::Topic,
     data::{
         audit,
         database::{self, Transaction},
@@ -89,9 +90,9 @@ pub(super) async fn begin(
 
 /// Commits a change of what is listed and brings this instance up to date.
 async fn finish(plugins: &Plugins, mut tx: Transaction, id: &str) -> Result<()> {
-    queries::touch(&mut tx, id).await?;
+    queries::set_updated_at(&mut tx, id).await?;
     tx.commit().await?;
-    plugins.feed.settle(vec![id.to_owned()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }
 
@@ -127,7 +128,7 @@ pub async fn unyank(
 /// Yanks a version for a reason, or without one takes the yank back.
 ///
 /// # Errors
-/// 403 for whoever may not, 404 when there is no such version.
+/// 403 if the caller is not allowed, 404 when there is no such version.
 pub async fn set_yanked(
     plugins: &Plugins,
     user: &CurrentUser,
@@ -199,7 +200,7 @@ pub async fn change_status(
 /// Deprecates a plugin for one of its owners, or makes it active again.
 ///
 /// # Errors
-/// 403 for whoever may not, 400 when the replacement is none.
+/// 403 if the caller is not allowed, 400 when the replacement is none.
 pub async fn change_own_status(
     plugins: &Plugins,
     user: &CurrentUser,
@@ -267,7 +268,7 @@ pub async fn delete(plugins: &Plugins, admin: &CurrentUser, id: &str, reason: Op
     audit::record(&mut tx, &admin.username, "plugin.delete", &target(id), reason).await?;
     // In a task of its own: a client that leaves now leaves no files without rows behind.
     tokio::spawn(remove(tx, plugins.storage.clone(), paths)).await??;
-    plugins.feed.settle(vec![id.to_owned()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }
 

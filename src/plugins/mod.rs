@@ -28,7 +28,7 @@ pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
 pub use owners::{OwnerState, Owners, delete_owner, invite_owner};
 use package::MAX_COMPRESSED;
 pub use people::{Invitation, Person, answer_invitation, find_invitations};
-pub use publish::{Outcome, inspect, publish, receive_file, rehearse};
+pub use publish::{Outcome, dry_run, inspect, publish, receive_file};
 pub use queries::{
     AdminRow, OwnPlugin, RatingChange, Totals, WrittenReview, apply_rating, delete_ended_invitations, dependents,
     forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     accounts::{self, CurrentUser},
     catalogue::PluginId,
-    data::audit,
+    data::{audit, changes::Topic},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{cache, cached_response::CachedResponse, envelope::Success, extract::Path},
 };
@@ -151,6 +151,6 @@ pub async fn delete_owner(plugins: &Plugins, user: &CurrentUser, id: &PluginId, 
     let is_owner = owners.iter().any(|owner| owner.username == user.username);
     let invited = if is_owner { Some(queries::invited(&mut *tx, id.as_str()).await?) } else { None };
     tx.commit().await?;
-    plugins.feed.settle(vec![id.as_str().to_owned()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![id.as_str().to_owned()]).await;
     Ok(Owners { state: None, owners, invited })
 }

@@ -11,7 +11,7 @@ use super::{Plugins, owners::OwnerState, queries, queries::RatingChange};
 use crate::{
     accounts::{CurrentUser, SessionUser},
     catalogue::Status,
-    data::{audit, database, timestamps},
+    data::{audit, changes::Topic, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{cache, cached_response::CachedResponse, envelope::Success, extract::Path},
 };
@@ -150,6 +150,6 @@ pub async fn answer_invitation(plugins: &Plugins, user: &CurrentUser, id: i64, a
         audit::record(&mut tx, &user.username, "owner.decline", &target, None).await?;
     }
     tx.commit().await?;
-    plugins.feed.settle(vec![plugin.clone()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![plugin.clone()]).await;
     Ok(plugin)
 }

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::Status,
+    data::changes::Topic,
     data::{
         database::{self, Transaction},
         derived::Work,
@@ -152,11 +153,11 @@ pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Recei
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
     let mut tx = database::begin(&plugins.db).await?;
-    let admission = admit(&mut tx, user, &package.manifest, &received.hash).await?;
+    let kind = authorize_publish(&mut tx, user, &package.manifest, &received.hash).await?;
     failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
-    // Not earlier: whoever still waits for a connection shall stop waiting when the client leaves.
-    let storing = store(plugins.clone(), user.id, tx, admission, received, package.manifest);
+    // Not earlier: a request that still waits for a connection ends when its client leaves.
+    let storing = store(plugins.clone(), user.id, tx, kind, received, package.manifest);
     tokio::spawn(storing.in_current_span()).await?
 }
 
@@ -165,11 +166,11 @@ async fn store(
     plugins: Arc<Plugins>,
     user: i64,
     mut tx: Transaction,
-    admission: Admission,
+    kind: PublishKind,
     received: Received,
     manifest: Manifest,
 ) -> Result<Outcome> {
-    if let Admission::Known(existing) = admission {
+    if let PublishKind::Known(existing) = kind {
         // A file that was lost or put into quarantine comes back with the same bytes.
         if plugins.storage.open(&existing.file_path, 0).await?.is_none() {
             plugins.storage.keep(received, &manifest.id, &manifest.version.to_string()).await?;
@@ -187,21 +188,21 @@ async fn store(
     );
     kept?;
     let version_id = inserted?;
-    if matches!(admission, Admission::Further) {
+    if matches!(kind, PublishKind::Further) {
         choose_current(&mut tx, &manifest.id).await?;
-        queries::touch(&mut tx, &manifest.id).await?;
+        queries::set_updated_at(&mut tx, &manifest.id).await?;
     }
     failpoint::reach("before_commit");
     tx.commit().await?;
     failpoint::reach("after_commit");
-    plugins.feed.settle(vec![manifest.id.clone()]).await;
+    plugins.feed.wait_until_applied(Topic::Catalogue, vec![manifest.id.clone()]).await;
     plugins.metrics.uploaded();
     info!(plugin.id = manifest.id, version, user.id = user, "published {} {version}", manifest.id);
     Ok(Outcome { version_id, manifest, is_new: true })
 }
 
 /// What a package is to the marketplace.
-enum Admission {
+enum PublishKind {
     /// The first version of a new plugin, claimed for its owner.
     New,
     /// A further version.
@@ -211,7 +212,12 @@ enum Admission {
 }
 
 /// Claims or locks the plugin and checks everything that does not depend on the package's bytes alone.
-async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<Admission> {
+async fn authorize_publish(
+    db: &mut PgConnection,
+    user: &CurrentUser,
+    manifest: &Manifest,
+    hash: &str,
+) -> Result<PublishKind> {
     let taken = queries::taken(db, &manifest.id).await?;
     if taken.is_retired {
         return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
@@ -220,7 +226,7 @@ async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, h
         similar::check(db, user, manifest).await?;
         if queries::claim(db, manifest, user.id).await? {
             check_dependencies(db, manifest).await?;
-            return Ok(Admission::New);
+            return Ok(PublishKind::New);
         }
     }
     let plugin = queries::lock(db, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
@@ -231,11 +237,11 @@ async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, h
         return Err(Error::with(&codes::PLUGIN_BANNED, &[&manifest.id]));
     }
     match queries::find_version(db, &manifest.id, &manifest.version.to_string()).await? {
-        Some(existing) if existing.file_hash == hash => Ok(Admission::Known(existing)),
+        Some(existing) if existing.file_hash == hash => Ok(PublishKind::Known(existing)),
         Some(_) => Err(queries::exists(manifest)),
         None => {
             check_dependencies(db, manifest).await?;
-            Ok(Admission::Further)
+            Ok(PublishKind::Further)
         }
     }
 }
@@ -244,12 +250,12 @@ async fn admit(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest, h
 ///
 /// # Errors
 /// Those of publishing.
-pub async fn rehearse(plugins: &Plugins, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
+pub async fn dry_run(plugins: &Plugins, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = database::begin(&plugins.db).await?;
-    let admission = admit(&mut tx, user, manifest, hash).await?;
+    let kind = authorize_publish(&mut tx, user, manifest, hash).await?;
     tx.rollback().await?;
-    Ok(!matches!(admission, Admission::Known(_)))
+    Ok(!matches!(kind, PublishKind::Known(_)))
 }
 
 /// Reads a received package.

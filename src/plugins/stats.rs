@@ -129,7 +129,7 @@ pub async fn marketplace_stats(
 /// Totals of the whole marketplace, and its downloads day by day for so many days.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_marketplace_stats(plugins: &Plugins, days: u32) -> Result<MarketplaceStats> {
     let totals = queries::totals(&plugins.db).await?;
     let trend = Trend::read(plugins, None, days).await?;

@@ -63,7 +63,7 @@ pub fn stray_age(config: &Config) -> Duration {
 /// Compares every file with its row, bytes included; tells after each how many of how many are done.
 ///
 /// # Errors
-/// When the database or the store is away.
+/// When the database or the store is unavailable.
 pub async fn verify(
     storage: &Storage,
     db: &mut PgConnection,
@@ -112,7 +112,7 @@ fn without_row(files: Vec<(Trouble, Stored)>, rows: &[FileRow], stray_age: Durat
 /// Repairs what can be repaired: strays go, and what is corrupt or not ours is put into quarantine.
 ///
 /// # Errors
-/// When the database or the store is away.
+/// When the database or the store is unavailable.
 pub async fn repair(storage: &Storage, db: &PgPool, finding: &Finding) -> Result<()> {
     match finding.trouble {
         // Only the package itself helps: its publisher may upload the same bytes again.
@@ -127,7 +127,7 @@ async fn remove_orphan(storage: &Storage, db: &PgPool, path: &str) -> Result<()>
     // The store did not give this name, so somebody put the file there and may want it back.
     let Some(id) = owner_of(path) else { return storage.quarantine(path).await };
     let mut tx = database::begin(db).await?;
-    queries::hold_id(&mut tx, id.as_str()).await?;
+    queries::reserve_id(&mut tx, id.as_str()).await?;
     if !queries::is_file(&mut *tx, id.as_str(), path).await? {
         storage.remove(path).await?;
     }

@@ -12,7 +12,7 @@ use super::{Ratings, begin, queries};
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::PluginId,
-    data::timestamps,
+    data::{changes::Topic, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
         envelope::{Nothing, Success},
@@ -92,7 +92,7 @@ pub async fn set_helpful(
     }
     let helpful = queries::count_votes(&mut tx, rating).await?;
     tx.commit().await?;
-    ratings.feed.settle(vec![id.as_str().to_owned()]).await;
+    ratings.feed.wait_until_applied(Topic::Catalogue, vec![id.as_str().to_owned()]).await;
     Ok(helpful)
 }
 
@@ -169,6 +169,6 @@ pub async fn save_reply(
         }
     };
     tx.commit().await?;
-    ratings.feed.settle(vec![id.as_str().to_owned()]).await;
+    ratings.feed.wait_until_applied(Topic::Catalogue, vec![id.as_str().to_owned()]).await;
     Ok(reply)
 }

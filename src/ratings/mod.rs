@@ -18,7 +18,7 @@ use crate::{
     accounts::Accounts,
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
-    data::changes::Feed,
+    data::changes::{Feed, Topic},
     data::{
         database::{self, Transaction},
         timestamps,
@@ -131,7 +131,7 @@ pub async fn list(
 /// One page of the ratings of a plugin that is known to be there.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find(ratings: &Ratings, id: &str, page: Page) -> Result<RatingList> {
     let distribution = queries::distribution(&ratings.db, id).await?;
     let total: i64 = distribution.iter().sum();
@@ -235,6 +235,6 @@ async fn begin(ratings: &Ratings, id: &str) -> Result<Transaction> {
 async fn finish(ratings: &Ratings, mut tx: Transaction, id: &str, change: RatingChange) -> Result<()> {
     plugins::apply_rating(&mut tx, id, &change).await?;
     tx.commit().await?;
-    ratings.feed.settle(vec![id.to_owned()]).await;
+    ratings.feed.wait_until_applied(Topic::Catalogue, vec![id.to_owned()]).await;
     Ok(())
 }

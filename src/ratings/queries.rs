@@ -174,7 +174,7 @@ pub(super) async fn delete(db: &mut PgConnection, plugin: &str, user: i64) -> Re
 /// A user's own rating of a plugin, with its review.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_own(db: impl PgExecutor<'_>, plugin: &str, user: i64) -> Result<Option<(i16, String)>> {
     let row = query!(
         r#"select rating, coalesce(review, '') as "review!" from plugin_ratings where plugin_id = $1 and user_id = $2"#,
@@ -198,7 +198,7 @@ pub struct Reviewed {
 /// A page of all ratings, newest first, and how many there are.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn recent(db: &PgPool, page: Page) -> Result<(Vec<Reviewed>, i64)> {
     let rows = query_as!(
         Reviewed,
@@ -216,7 +216,7 @@ pub async fn recent(db: &PgPool, page: Page) -> Result<(Vec<Reviewed>, i64)> {
 /// Which plugin and user a rating belongs to.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find_plugin_of(db: impl PgExecutor<'_>, rating: i64) -> Result<Option<(String, i64)>> {
     let row = query!("select plugin_id, user_id from plugin_ratings where id = $1", rating).fetch_optional(db).await?;
     Ok(row.map(|r| (r.plugin_id, r.user_id)))

@@ -47,7 +47,7 @@ pub struct Search {
     /// Set when a change could not be indexed.
     is_behind: AtomicBool,
     is_first: bool,
-    /// Held while index and suggestions are changed: what is made anew from an older reading of the
+    /// Held while index and suggestions are changed: what is rebuilt from an older reading of the
     /// database must not replace a change that came meanwhile.
     turn: Mutex<()>,
     /// Held while the process lives: the folder is in use.
@@ -103,20 +103,20 @@ impl From<Text> for Document {
 /// Brings lists, index and suggestions up to date with the database.
 ///
 /// # Errors
-/// When the database is away. A failing index is logged and made anew later: lists go on without it.
+/// If the database is unavailable. A failing index is logged and rebuilt later: lists go on without it.
 pub async fn refresh(search: &Search, change: &Change) -> anyhow::Result<()> {
     let text = catalogue::refresh(&search.catalogue, change).await?;
     let _turn = search.turn.lock().await;
     let indexed = match change {
         Change::Everything => catch_up(search, text).await,
-        Change::Plugins(_) => follow(search, text).await,
+        Change::Keys(_) => follow(search, text).await,
     };
     // An answer made between the two changes, of lists and of the index, must not stay.
     search.catalogue.lists.renew();
     match indexed {
         Err(e) if e.chain().any(|cause| cause.is::<sqlx::Error>()) => Err(e),
         Err(e) => {
-            error!(error = format!("{e:#}"), "the search index cannot be changed; it will be made anew");
+            error!(error = format!("{e:#}"), "the search index cannot be changed; it will be rebuilt");
             search.is_behind.store(true, Ordering::Relaxed);
             Ok(())
         }
@@ -143,7 +143,7 @@ async fn apply(search: &Search, texts: Vec<Text>, removed: Vec<i64>) -> anyhow::
     spawn_blocking(move || index.apply(documents, &removed, revision)).await?
 }
 
-/// Finds out what was missed, or makes everything anew.
+/// Finds out what was missed, or rebuilds everything.
 async fn catch_up(search: &Search, text: TextChange) -> anyhow::Result<()> {
     let known = search.index.revision().cast_signed();
     let newest = catalogue::newest_text(&search.db).await?;
@@ -173,10 +173,10 @@ async fn suggest(search: &Search) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the index and the suggestions anew; `progress` hears how many plugins were taken so far.
+/// Rebuilds the index and the suggestions; `progress` hears how many plugins were taken so far.
 ///
 /// # Errors
-/// When the database is away or the folder cannot be written.
+/// If the database is unavailable or the folder cannot be written.
 pub async fn rebuild(search: &Search, progress: impl Fn(u64) + Send + 'static) -> anyhow::Result<()> {
     let revision = catalogue::newest_text(&search.db).await?.cast_unsigned();
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Document>(1_000);
@@ -196,7 +196,7 @@ pub async fn rebuild(search: &Search, progress: impl Fn(u64) + Send + 'static) -
     }
     drop(sender);
     filling.await?.context("filling the search index")?;
-    info!(plugins = search.index.documents(), "the search index was made anew");
+    info!(plugins = search.index.documents(), "the search index was rebuilt");
     search.suggestions.replace_all(learned);
     search.is_behind.store(false, Ordering::Relaxed);
     search.catalogue.lists.renew();
@@ -208,16 +208,18 @@ pub fn start_jobs(search: &Arc<Search>, jobs: &mut Jobs) {
     jobs.every(MAINTENANCE, search, async |search| maintain(&search).await);
 }
 
-/// A round of rest for the index: mends it when it is behind, else frees what only changes need.
+/// Maintains the index: rebuilds it if it is behind, else frees what only changes need.
 async fn maintain(search: &Search) {
     let index = search.index.clone();
     let _turn = search.turn.lock().await;
     let rested = if search.is_behind.load(Ordering::Relaxed) {
         rebuild(search, |_| {}).await
+    } else if search.suggestions.is_worn() {
+        suggest(search).await
     } else {
         spawn_blocking(move || index.rest()).await.map_err(Into::into).flatten()
     };
     if let Err(e) = rested {
-        error!(error = format!("{e:#}"), "the search index is not at rest");
+        error!(error = format!("{e:#}"), "the search index cannot be maintained");
     }
 }

@@ -7,10 +7,15 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use search_engine::{Found, fold};
 use semver::Version;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 use utoipa::ToSchema;
 
-use super::{Search, operators::Typed};
+use super::Search;
 use crate::{
     catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
@@ -26,6 +31,8 @@ use crate::{
 const MAX_QUERY: usize = 1_000;
 /// The most tags of a filter.
 const MAX_TAGS: usize = 20;
+/// Searches among more than so many plugins, counted once for every four bytes of the query, may take milliseconds.
+const LONG: u64 = 800_000;
 
 /// Whether a list is asked for by words, which is a search.
 pub(super) fn is_search(uri: &Uri) -> bool {
@@ -56,10 +63,7 @@ impl Wanted {
 
 impl FromParams for Wanted {
     fn from_params(params: &mut Params) -> Self {
-        let typed = params.short_text("q", MAX_QUERY).map(|typed| Typed::parse(&typed)).unwrap_or_default();
-        let mut tags = params.all("tag");
-        let must_have_all = !typed.tags.is_empty();
-        tags.extend(typed.tags);
+        let tags = params.all("tag");
         if tags.len() > MAX_TAGS {
             params.fault("tag", format!("至多 {MAX_TAGS} 个"), format!("must be at most {MAX_TAGS}"));
         }
@@ -73,15 +77,16 @@ impl FromParams for Wanted {
         };
         let filter = Filter {
             status: params.choice(&["status"]).unwrap_or_default(),
-            tags,
-            all_tags: all_tags || must_have_all,
-            author: params.short_text("author", 255).or(typed.author),
-            owner: typed.owner,
+            tags: tags.iter().map(|tag| fold(tag)).collect(),
+            all_tags,
+            author: params.short_text("author", 255).as_deref().map(fold),
+            author_word: None,
+            owner: None,
             min_rating: None,
             runs_on: None,
         };
         Self {
-            words: params.short_text("search", MAX_QUERY).or(typed.words),
+            words: params.short_text("search", MAX_QUERY).or_else(|| params.short_text("q", MAX_QUERY)),
             filter,
             sort: params.choice(&["sort", "sort_by"]),
             order: params.choice(&["order"]),
@@ -195,9 +200,10 @@ fn read_filters(fields: &mut Fields) -> Filter {
     });
     Filter {
         status: fields.optional_choice::<StatusFilter>("status").unwrap_or_default(),
-        tags,
+        tags: tags.iter().map(|tag| fold(tag)).collect(),
         all_tags,
-        author: fields.short_text("author", 255),
+        author: fields.short_text("author", 255).as_deref().map(fold),
+        author_word: None,
         owner: None,
         min_rating: fields.optional_number("min_rating", 0.0..=5.0),
         runs_on,
@@ -221,16 +227,46 @@ pub async fn search(
 /// Lists or searches.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
-    let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
-    let order = wanted.order.unwrap_or(sort.default_order());
-    let (listed, total) = match words {
-        Some(words) => match_words(search, words, wanted, sort, order)?,
-        None => search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page),
+    let Some(words) = words.filter(|words| words.contains([':', '：', '@'])) else {
+        return find_words(search, words, wanted).await;
     };
-    fill_page(&search.catalogue, &listed, sort, total, wanted.page).await
+    let (words, filter) = qualified(words, &wanted.filter);
+    let Wanted { sort, order, page, .. } = *wanted;
+    let wanted = Wanted { words: None, filter, sort, order, page };
+    find_words(search, Some(words.trim()).filter(|words| !words.is_empty()), &wanted).await
+}
+
+/// Takes `tag:`, `author:` and `@username` out of what was typed.
+fn qualified(words: &str, filter: &Filter) -> (String, Filter) {
+    let (mut rest, mut filter) = (String::new(), filter.clone());
+    for word in words.split_whitespace() {
+        if let Some(name) = word.strip_prefix('@').filter(|name| is_username(name)) {
+            filter.owner = Some(name.to_owned());
+            continue;
+        }
+        match word.split_once([':', '：']) {
+            Some((name, tag)) if name.eq_ignore_ascii_case("tag") && !tag.is_empty() => {
+                filter.tags.push(fold(tag));
+                filter.all_tags = true;
+                continue;
+            }
+            // Authors are found by their words, too: that finds the candidates.
+            Some((name, author)) if name.eq_ignore_ascii_case("author") && !author.is_empty() => {
+                filter.author_word = Some(fold(author));
+                rest.push_str(author);
+            }
+            _ => rest.push_str(word),
+        }
+        rest.push(' ');
+    }
+    (rest, filter)
+}
+
+fn is_username(name: &str) -> bool {
+    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// The tags of everything that is wanted, most used first.
@@ -238,33 +274,67 @@ pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
 /// # Errors
 /// If the index cannot be read.
 pub fn tags(search: &Search, wanted: &Wanted) -> Result<Vec<(String, usize)>> {
-    let filter = &wanted.filter;
+    let (words, filter) = qualified(wanted.words.as_deref().unwrap_or_default(), &wanted.filter);
     let ranking = search.catalogue.lists.ranking();
-    let Some(words) = wanted.words.as_deref() else { return Ok(ranking.tags(filter)) };
-    let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
-    let found = search.index.search(words, &fits, &popularity, usize::MAX)?;
-    let keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
+    if words.trim().is_empty() {
+        return Ok(ranking.tags(&filter));
+    }
+    let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
+    let found = search.index.search(words.trim(), &fits, &popularity, ranking.unwanted(&filter), usize::MAX)?;
+    let keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     Ok(ranking.tags_of(&keys))
 }
 
-fn match_words(search: &Search, words: &str, wanted: &Wanted, sort: Sort, order: Order) -> Result<(Vec<Listed>, u64)> {
+async fn find_words(search: &Search, words: Option<&str>, wanted: &Wanted) -> Result<PluginList> {
+    let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
+    let order = wanted.order.unwrap_or(sort.default_order());
+    let Some(words) = words else {
+        let (listed, total) = search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page);
+        return fill_page(&search.catalogue, &listed, sort, total, wanted.page).await;
+    };
+    let work = search.index.documents().saturating_mul(1 + words.len() as u64 / 4);
+    let matched = || match_words(search, words, wanted, sort, order);
+    // What may take long must not keep other requests waiting.
+    let is_long = work > LONG && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    let (listed, found) = if is_long { block_in_place(matched) } else { matched() }?;
+    let mut list = fill_page(&search.catalogue, &listed, sort, found.total as u64, wanted.page).await?;
+    list.pagination.total_is_exact = found.is_exact;
+    list.ignored_words = found.ignored;
+    Ok(list)
+}
+
+fn match_words(
+    search: &Search,
+    words: &str,
+    wanted: &Wanted,
+    sort: Sort,
+    order: Order,
+) -> Result<(Vec<Listed>, Found)> {
     let (page, filter) = (wanted.page, &wanted.filter);
     let ranking = search.catalogue.lists.ranking();
     let is_best_first = sort == Sort::Relevance && order == Order::Desc;
     let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
     let most = if is_best_first { end } else { usize::MAX };
     let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
-    let found = search.index.search(words, &fits, &popularity, most)?;
-    let mut keys: Vec<u64> = found.hits.into_iter().map(|(key, _)| key).collect();
+    let found = search.index.search(words, &fits, &popularity, ranking.unwanted(filter), most)?;
+    let mut keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     if sort != Sort::Relevance {
-        keys.truncate(found.answers);
-        return Ok(ranking.sorted_page(&keys, sort, order, page));
+        // What is merely related stays behind the answers.
+        let related = keys.split_off(found.answers);
+        if related.is_empty() {
+            return Ok((ranking.sorted_page(&keys, sort, order, page).0, found));
+        }
+        let whole = Page { page: 1, limit: Page::MAX_LIMIT };
+        let mut listed = ranking.sorted_page(&keys, sort, order, whole).0;
+        listed.extend(ranking.listed(&related));
+        let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(listed.len());
+        return Ok((listed[start..end.min(listed.len())].to_vec(), found));
     }
     if order == Order::Asc {
         keys.reverse();
     }
     let start = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(keys.len());
-    Ok((ranking.listed(&keys[start..end.min(keys.len())]), found.total as u64))
+    Ok((ranking.listed(&keys[start..end.min(keys.len())]), found))
 }
 
 #[cfg(test)]

@@ -1,16 +1,14 @@
 //! Finding plugins: lists, searches and suggestions, over an index in this process.
 //!
 //! PostgreSQL stays the only truth: the index follows the change feed, catches up after a restart,
-//! and is made anew when it does not fit the database.
+//! and is rebuilt when it does not fit the database.
 
 mod follow;
 mod list;
-mod operators;
 mod suggestions;
 
 pub use follow::{Search, rebuild, refresh, start_jobs};
 pub use list::{Wanted, find, tags};
-pub use operators::Typed;
 
 use std::sync::Arc;
 

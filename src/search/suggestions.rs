@@ -36,7 +36,7 @@ pub struct Suggestions {
     suggestions: Vec<String>,
 }
 
-/// Completes a query with names, ids and tags.
+/// Completes a query with names, ids, tags and authors.
 #[utoipa::path(get, path = "/search/suggestions", tag = "search",
     params(("q" = String, Query), ("limit" = Option<u32>, Query, description = "10 by default, at most 20")),
     responses((status = 200, body = Success<Suggestions>)))]
@@ -48,6 +48,13 @@ pub async fn suggestions(
     let ranking = search.catalogue.lists.ranking();
     let filter = Filter::default();
     let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
-    let suggestions = search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
+    let mut suggestions = search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
+    if suggestions.is_empty() {
+        // Mistyped, in another order or in pinyin: the search understands it.
+        let found = search.index.search(&typed.q, &fits, &popularity, None, typed.limit as usize)?;
+        let best = found.hits.first().map_or(0.0, |(_, score)| *score);
+        let good = found.hits.iter().filter(|(_, score)| found.ignored.is_empty() && *score > best / 2.0);
+        suggestions = search.suggestions.names(good.map(|(key, _)| *key));
+    }
     Ok(CachedResponse::new(cache::json(&*Success::of(Suggestions { suggestions }))?.into()).respond(&headers))
 }

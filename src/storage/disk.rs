@@ -22,7 +22,7 @@ use crate::{error::Result, observe::failpoint};
 const SMALL: u64 = 64 * 1024;
 /// and of all of them so many bytes.
 const SMALL_IN_ALL: u64 = 8 * 1024 * 1024;
-/// Files named ahead of whoever reads the list.
+/// Names read ahead of the consumer of the list.
 const AHEAD: usize = 256;
 
 /// The folder.
@@ -50,7 +50,7 @@ impl Disk {
     pub(super) async fn keep(&self, received: Received, name: &str) -> Result<()> {
         let target = self.root.join(name);
         let folder = target.parent().unwrap_or(&self.root).to_owned();
-        // The parent also when the folder was there already: whoever made it may have died before this.
+        // The parent also when the folder was there already: the process that made it may have died before this.
         let parent = folder.parent().unwrap_or(&self.root).to_owned();
         let file = spawn_blocking({
             let folder = folder.clone();
@@ -65,7 +65,7 @@ impl Disk {
             }
         });
         let file = file.await??;
-        // Nobody is told of the name before all three are on disk, so they may get there together: file systems write
+        // The name is not used before all three are on disk, so they may get there together: file systems write
         // what is asked for at the same time in one go.
         let sync_folder = |folder: PathBuf| spawn_blocking(move || fs::File::open(folder)?.sync_all());
         let (file, folder, parent) =
@@ -94,7 +94,7 @@ impl Disk {
         if read == length {
             // Its name holds the hash of its bytes, so it never changes. What a disk has spoilt does not fit its name,
             // and must not outlive its repair.
-            if is_small && name.contains(&super::hex(Sha256::new_with_prefix(&first))) {
+            if is_small && name.contains(&hex::encode(Sha256::digest(&first))) {
                 self.small.insert(name.into(), first.clone());
             }
             return Ok(Some(Part::Whole(first)));

@@ -50,11 +50,11 @@ const QUARANTINE: &str = "quarantine";
 #[derive(Clone)]
 pub struct Storage {
     incoming: Arc<Path>,
-    place: Place,
+    backend: Backend,
 }
 
 #[derive(Clone)]
-enum Place {
+enum Backend {
     Disk(Disk),
     S3(Box<S3>),
 }
@@ -121,12 +121,12 @@ impl Storage {
     pub fn open_folder(root: &Path) -> io::Result<Self> {
         // Beside the packages, so that keeping one is a rename.
         let incoming = make_incoming(root)?;
-        Ok(Self { incoming, place: Place::Disk(Disk::open(root)?) })
+        Ok(Self { incoming, backend: Backend::Disk(Disk::open(root)?) })
     }
 
     fn open_bucket(settings: &config::Storage, data_dir: &Path) -> anyhow::Result<Self> {
         let incoming = make_incoming(data_dir).with_context(|| format!("cannot use {}", data_dir.display()))?;
-        Ok(Self { incoming, place: Place::S3(Box::new(S3::open(settings)?)) })
+        Ok(Self { incoming, backend: Backend::S3(Box::new(S3::open(settings)?)) })
     }
 
     /// Streams a package to disk while hashing it; holds no more than a chunk in memory.
@@ -168,9 +168,9 @@ impl Storage {
     /// When the disk is full or cannot be written, or the bucket does not answer.
     pub async fn keep(&self, received: Received, id: &str, version: &str) -> Result<()> {
         let path = Self::path_of(&received, id, version);
-        match &self.place {
-            Place::Disk(disk) => disk.keep(received, &path).await,
-            Place::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.keep(received, &path).await,
+            Backend::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await,
         }
     }
 
@@ -179,8 +179,8 @@ impl Storage {
     /// # Errors
     /// When the disk cannot be read or the bucket does not answer.
     pub async fn open(&self, path: &str, start: u64) -> Result<Option<(Reader, u64)>> {
-        match &self.place {
-            Place::Disk(disk) => {
+        match &self.backend {
+            Backend::Disk(disk) => {
                 let Some((mut file, size)) = disk.open_file(path).await? else { return Ok(None) };
                 if start > 0 {
                     file.seek(SeekFrom::Start(start)).await?;
@@ -188,7 +188,7 @@ impl Storage {
                 file.set_max_buf_size(CHUNK);
                 Ok(Some((Box::pin(file), size)))
             }
-            Place::S3(bucket) => bucket.read(path, start).await,
+            Backend::S3(bucket) => bucket.read(path, start).await,
         }
     }
 
@@ -197,9 +197,9 @@ impl Storage {
     /// # Errors
     /// When the disk cannot be read or the bucket does not answer.
     pub fn open_blocking(&self, path: &str) -> Result<Option<Box<dyn io::Read + Send>>> {
-        match &self.place {
-            Place::Disk(disk) => Ok(disk.open_blocking(path)?.map(|file| Box::new(file) as _)),
-            Place::S3(bucket) => {
+        match &self.backend {
+            Backend::Disk(disk) => Ok(disk.open_blocking(path)?.map(|file| Box::new(file) as _)),
+            Backend::S3(bucket) => {
                 let runtime = Handle::current();
                 let found = runtime.block_on(bucket.read(path, 0))?;
                 Ok(found.map(|(reader, _)| Box::new(SyncIoBridge::new_with_handle(reader, runtime)) as _))
@@ -212,9 +212,9 @@ impl Storage {
     /// # Errors
     /// When the disk cannot be read or the bucket does not answer.
     pub async fn part(&self, path: &str, start: u64, length: u64) -> Result<Option<Part>> {
-        match &self.place {
-            Place::Disk(disk) => disk.part(path, start, length).await,
-            Place::S3(bucket) => {
+        match &self.backend {
+            Backend::Disk(disk) => disk.part(path, start, length).await,
+            Backend::S3(bucket) => {
                 let part = |(reader, _): (Reader, u64)| {
                     Part::Stream(ReaderStream::with_capacity(reader.take(length), CHUNK).boxed())
                 };
@@ -228,9 +228,9 @@ impl Storage {
     /// # Errors
     /// When the bucket's credentials cannot be had.
     pub async fn presign(&self, path: &str) -> Result<Option<String>> {
-        match &self.place {
-            Place::Disk(_) => Ok(None),
-            Place::S3(bucket) => bucket.presign(path).await.map(Some),
+        match &self.backend {
+            Backend::Disk(_) => Ok(None),
+            Backend::S3(bucket) => bucket.presign(path).await.map(Some),
         }
     }
 
@@ -239,20 +239,20 @@ impl Storage {
     /// # Errors
     /// When the disk cannot be written or the bucket does not answer.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        match &self.place {
-            Place::Disk(disk) => disk.remove(path).await,
-            Place::S3(bucket) => bucket.remove(path).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.remove(path).await,
+            Backend::S3(bucket) => bucket.remove(path).await,
         }
     }
 
     /// Everything kept, in no order, including what no version names.
     pub fn list(&self) -> Pin<Box<dyn Stream<Item = Result<Stored>> + Send>> {
-        match &self.place {
-            Place::Disk(disk) => {
+        match &self.backend {
+            Backend::Disk(disk) => {
                 let found = disk.list();
                 Box::pin(stream::unfold(found, async |mut found| Some((found.recv().await?, found))))
             }
-            Place::S3(bucket) => Box::pin(bucket.list()),
+            Backend::S3(bucket) => Box::pin(bucket.list()),
         }
     }
 
@@ -297,7 +297,7 @@ impl Storage {
         let (mut hasher, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
         loop {
             match package.read(&mut buffer).await? {
-                0 => return Ok(Some(hex(hasher))),
+                0 => return Ok(Some(hex::encode(hasher.finalize()))),
                 length => hasher.update(&buffer[..length]),
             }
         }
@@ -309,9 +309,9 @@ impl Storage {
     /// When the disk cannot be written or the bucket does not answer.
     pub async fn quarantine(&self, path: &str) -> Result<()> {
         let to = format!("{QUARANTINE}/{path}");
-        match &self.place {
-            Place::Disk(disk) => disk.rename(path, &to).await,
-            Place::S3(bucket) => bucket.rename(path, &to).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.rename(path, &to).await,
+            Backend::S3(bucket) => bucket.rename(path, &to).await,
         }
     }
 
@@ -323,17 +323,17 @@ impl Storage {
         let incoming = self.incoming.clone();
         // An empty file may be made on a full disk, too.
         spawn_blocking(move || tempfile::tempfile_in(incoming)?.write_all(&[1; CHECKED])).await??;
-        match &self.place {
-            Place::S3(bucket) if !bucket.answers().await => Err(io::Error::other("the bucket does not answer")),
+        match &self.backend {
+            Backend::S3(bucket) if !bucket.answers().await => Err(io::Error::other("the bucket does not answer")),
             _ => Ok(()),
         }
     }
 
     /// The file of a kept package, when packages are files on this machine.
     pub fn local_path(&self, path: &str) -> Option<std::path::PathBuf> {
-        match &self.place {
-            Place::Disk(disk) => Some(disk.path(path)),
-            Place::S3(_) => None,
+        match &self.backend {
+            Backend::Disk(disk) => Some(disk.path(path)),
+            Backend::S3(_) => None,
         }
     }
 }
@@ -365,10 +365,6 @@ impl Sink {
 
     fn finish(self) -> Result<Received> {
         let file = self.file.ok_or_else(|| Error::new(&codes::FILE_MISSING))?;
-        Ok(Received { file, size: self.size, hash: hex(self.hasher) })
+        Ok(Received { file, size: self.size, hash: hex::encode(self.hasher.finalize()) })
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

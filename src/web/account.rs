@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{
     Web,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     visitor::Member,
 };
 use crate::{
@@ -20,25 +20,25 @@ use crate::{
 #[derive(Template)]
 #[template(path = "account.html")]
 struct Account {
-    page: Look,
+    page: PageContext,
     user: User,
     sessions: Vec<LiveSession>,
     own_session: Uuid,
-    profile: Filled,
-    password: Filled,
+    profile: FormState,
+    password: FormState,
 }
 
 /// Shows the account.
 pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
-    show(&web, member, None, Filled::default()).await
+    show(&web, member, None, FormState::default()).await
 }
 
-async fn show(web: &Web, member: Member, profile: Option<Filled>, password: Filled) -> Result<Response> {
+async fn show(web: &Web, member: Member, profile: Option<FormState>, password: FormState) -> Result<Response> {
     let Member { look, session } = member;
     let user = accounts::find_by_id(&web.db, session.user.id).await?.or_refuse(&codes::USER_NOT_FOUND)?;
     let sessions = accounts::live_sessions(&web.db, session.user.id).await?;
     let profile =
-        profile.unwrap_or_else(|| Filled::with(&[("display_name", &user.display_name), ("email", &user.email)]));
+        profile.unwrap_or_else(|| FormState::with(&[("display_name", &user.display_name), ("email", &user.email)]));
     let status = profile.status().max(password.status());
     let page = Account { page: look, user, sessions, own_session: session.session, profile, password };
     page.page.show_with(status, &page)
@@ -52,7 +52,7 @@ pub(super) async fn change(State(web): State<Arc<Web>>, member: Member, form: Fo
     };
     let refused = form.refused(error)?;
     match form.get("what") {
-        "profile" => show(&web, member, Some(refused), Filled::default()).await,
+        "profile" => show(&web, member, Some(refused), FormState::default()).await,
         _ => show(&web, member, None, refused).await,
     }
 }

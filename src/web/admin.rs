@@ -9,8 +9,8 @@ use super::{
     Web,
     browse::steps,
     charts::{self, DayChart},
-    look::Look,
-    visitor::Boss,
+    page_context::PageContext,
+    visitor::AdminPage,
 };
 use crate::{
     accounts::{self, UserRow},
@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     http::{
         extract::{Choice, FromParams, Params, Query},
-        health::Standing,
+        health::DependencyStatus,
         page::{Page, Pagination},
     },
     plugins::{self, AdminRow, MarketplaceStats},
@@ -32,10 +32,10 @@ const DAYS: u32 = 90;
 #[derive(Template)]
 #[template(path = "admin.html")]
 struct Overview {
-    page: Look,
+    page: PageContext,
     stats: MarketplaceStats,
     chart: DayChart,
-    standings: [Standing; 3],
+    dependency_statuses: [DependencyStatus; 3],
     journal_bytes: u64,
     connections: (u32, usize),
     acts: Vec<Act>,
@@ -43,29 +43,29 @@ struct Overview {
 
 impl Overview {
     /// How a dependency stands, in a word.
-    fn word(&self, standing: &Standing) -> &str {
-        match standing {
-            Standing::Up => self.page.t("正常", "up"),
-            Standing::Down => self.page.t("中断", "down"),
-            Standing::Full => self.page.t("磁盘已满", "disk full"),
-            Standing::Internal => self.page.t("内置", "built in"),
+    fn word(&self, status: &DependencyStatus) -> &str {
+        match status {
+            DependencyStatus::Up => self.page.t("正常", "up"),
+            DependencyStatus::Down => self.page.t("中断", "down"),
+            DependencyStatus::Full => self.page.t("磁盘已满", "disk full"),
+            DependencyStatus::Internal => self.page.t("内置", "built in"),
         }
     }
 
-    fn is_down(&self, standing: &Standing) -> bool {
-        matches!(standing, Standing::Down | Standing::Full)
+    fn is_down(&self, status: &DependencyStatus) -> bool {
+        matches!(status, DependencyStatus::Down | DependencyStatus::Full)
     }
 }
 
 /// Shows health and totals.
-pub(super) async fn overview(State(web): State<Arc<Web>>, Boss { look, .. }: Boss) -> Result<Response> {
+pub(super) async fn overview(State(web): State<Arc<Web>>, AdminPage { look, .. }: AdminPage) -> Result<Response> {
     let stats = plugins::find_marketplace_stats(&web.plugins, DAYS).await?;
     let (acts, _) = audit::list(&web.db, None, 8, 0).await?;
     let page = Overview {
         page: look,
         chart: charts::days(&stats.download_trend),
         stats,
-        standings: web.health.standings(),
+        dependency_statuses: web.health.dependency_statuses(),
         journal_bytes: web.journal.backlog(),
         connections: (web.db.size(), web.db.num_idle()),
         acts,
@@ -111,7 +111,7 @@ impl Wanted {
 #[derive(Template)]
 #[template(path = "admin_users.html")]
 struct Users {
-    page: Look,
+    page: PageContext,
     own_id: i64,
     wanted: Wanted,
     users: Vec<UserRow>,
@@ -122,7 +122,7 @@ struct Users {
 /// Lists users.
 pub(super) async fn users(
     State(web): State<Arc<Web>>,
-    Boss { look, admin }: Boss,
+    AdminPage { look, admin }: AdminPage,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let (users, total) = accounts::find_users(&web.db, wanted.words(), wanted.limit(), wanted.offset()).await?;
@@ -134,7 +134,7 @@ pub(super) async fn users(
 #[derive(Template)]
 #[template(path = "admin_plugins.html")]
 struct Plugins {
-    page: Look,
+    page: PageContext,
     wanted: Wanted,
     plugins: Vec<AdminRow>,
     pagination: Pagination,
@@ -144,7 +144,7 @@ struct Plugins {
 /// Lists plugins, banned ones too.
 pub(super) async fn plugins(
     State(web): State<Arc<Web>>,
-    Boss { look, .. }: Boss,
+    AdminPage { look, .. }: AdminPage,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let status = Status::from_name(&wanted.status);
@@ -158,7 +158,7 @@ pub(super) async fn plugins(
 #[derive(Template)]
 #[template(path = "admin_reviews.html")]
 struct Reviews {
-    page: Look,
+    page: PageContext,
     reviews: Vec<Reviewed>,
     pagination: Pagination,
     steps: Vec<u32>,
@@ -167,7 +167,7 @@ struct Reviews {
 /// Lists ratings, newest first.
 pub(super) async fn reviews(
     State(web): State<Arc<Web>>,
-    Boss { look, .. }: Boss,
+    AdminPage { look, .. }: AdminPage,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let (reviews, total) = ratings::recent(&web.db, wanted.page).await?;
@@ -179,7 +179,7 @@ pub(super) async fn reviews(
 #[derive(Template)]
 #[template(path = "admin_audit.html")]
 struct AuditLog {
-    page: Look,
+    page: PageContext,
     wanted: Wanted,
     acts: Vec<Act>,
     pagination: Pagination,
@@ -189,7 +189,7 @@ struct AuditLog {
 /// Shows the audit log, all of it or that of one target.
 pub(super) async fn audit_log(
     State(web): State<Arc<Web>>,
-    Boss { look, .. }: Boss,
+    AdminPage { look, .. }: AdminPage,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let (acts, total) = audit::list(&web.db, wanted.words(), wanted.limit(), wanted.offset()).await?;

@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use super::{
     Web, confirm,
     form::{Form, done},
-    visitor::Boss,
+    visitor::AdminPage,
 };
 use crate::{
     admin::{self, PluginChange, UserChange},
@@ -18,7 +18,7 @@ use crate::{
 /// Changes a user's role or state.
 pub(super) async fn change_user(
     State(web): State<Arc<Web>>,
-    Boss { look, admin }: Boss,
+    AdminPage { look, admin }: AdminPage,
     form: Form,
 ) -> Result<Response> {
     let list = form.list("/admin/users");
@@ -38,7 +38,7 @@ pub(super) async fn change_user(
 /// Changes a plugin's state, or deletes it.
 pub(super) async fn change_plugin(
     State(web): State<Arc<Web>>,
-    Boss { look, admin }: Boss,
+    AdminPage { look, admin }: AdminPage,
     form: Form,
 ) -> Result<Response> {
     let (id, list) = (form.get("id"), form.list("/admin/plugins"));
@@ -62,7 +62,7 @@ pub(super) async fn change_plugin(
 /// Removes a rating with its review.
 pub(super) async fn remove_review(
     State(web): State<Arc<Web>>,
-    Boss { admin, .. }: Boss,
+    AdminPage { admin, .. }: AdminPage,
     form: Form,
 ) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::NO_OWN_RATING))?;

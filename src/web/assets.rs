@@ -24,7 +24,7 @@ pub(super) fn address(name: &str) -> String {
 }
 
 fn short_hash(file: &EmbeddedFile) -> String {
-    file.metadata.sha256_hash().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&file.metadata.sha256_hash()[..6])
 }
 
 /// Hands out an asset.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, response::Response};
 
-use super::{Web, look::Look, plugin};
+use super::{Web, page_context::PageContext, plugin};
 use crate::{
     catalogue::PluginId,
     error::{Result, lang::Lang},
@@ -38,7 +38,7 @@ struct Badge {
 /// Draws the badge of a plugin.
 pub(super) async fn badge(
     State(web): State<Arc<Web>>,
-    mut page: Look,
+    mut page: PageContext,
     Path(id): Path<PluginId>,
     Query(Shows { what: shows, lang }): Query<Shows>,
 ) -> Result<Response> {

@@ -9,8 +9,9 @@ use axum::{
     response::Response,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use search_engine::fold;
 
-use super::{Web, look::Look, visitor::Visitor};
+use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
     catalogue::{Filter, Order, PluginItem, Sort, StatusFilter},
     error::{Error, Result, codes, lang::Lang},
@@ -18,7 +19,7 @@ use crate::{
         extract::{Choice, FromParams, Params, Path, Query, query_values},
         page::{Page, Pagination},
     },
-    search::{self, Typed, Wanted},
+    search::{self, Wanted},
 };
 
 /// Entries of a page.
@@ -88,18 +89,18 @@ impl Asked {
     }
 
     fn wanted(&self) -> Wanted {
-        let typed = Typed::parse(self.get("q"));
         let filter = Filter {
             status: self.choice::<StatusFilter>("status").unwrap_or_default(),
-            tags: self.tags().into_iter().chain(typed.tags).collect(),
+            tags: self.tags().iter().map(|tag| fold(tag)).collect(),
             all_tags: true,
-            author: Some(self.get("author").to_owned()).filter(|author| !author.is_empty()).or(typed.author),
-            owner: typed.owner,
+            author: Some(fold(self.get("author"))).filter(|author| !author.is_empty()),
+            author_word: None,
+            owner: None,
             min_rating: self.get("rating").parse().ok().filter(|rating| (0.0..=5.0).contains(rating)),
             runs_on: self.get("runs_on").parse().ok(),
         };
         Wanted {
-            words: typed.words,
+            words: Some(self.get("q").to_owned()).filter(|words| !words.trim().is_empty()),
             filter,
             sort: self.choice::<Sort>("sort"),
             order: self.choice::<Order>("order"),
@@ -149,11 +150,13 @@ pub(super) fn steps(pagination: &Pagination) -> Vec<u32> {
 #[derive(Template)]
 #[template(path = "browse.html")]
 struct Browse {
-    page: Look,
+    page: PageContext,
     asked: Asked,
     words: String,
     sort: &'static str,
     plugins: Vec<Arc<PluginItem>>,
+    /// Words that were left out of the search.
+    ignored: String,
     pagination: Pagination,
     steps: Vec<u32>,
     tags: Vec<(String, usize)>,
@@ -170,7 +173,7 @@ pub(super) async fn browse(
     visitor.show_shared(&web, &headers, &PARAMETERS, |visitor| make(&web, visitor.look, asked)).await
 }
 
-async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
+async fn make(web: &Web, page: PageContext, asked: Asked) -> Result<Browse> {
     let wanted = asked.wanted();
     let found = search::find(&web.search, &wanted).await?;
     let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
@@ -182,10 +185,11 @@ async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
     tags.truncate(TAGS);
     let filters = ["author", "rating", "runs_on", "status"];
     Ok(Browse {
-        page,
         words: asked.get("q").trim().to_owned(),
         sort,
         plugins: found.plugins,
+        ignored: found.ignored_words.join(page.t("、", ", ")),
+        page,
         pagination: found.pagination,
         steps: steps(&found.pagination),
         tags,
@@ -197,7 +201,7 @@ async fn make(web: &Web, page: Look, asked: Asked) -> Result<Browse> {
 #[derive(Template)]
 #[template(path = "tags.html")]
 struct Tags {
-    page: Look,
+    page: PageContext,
     tags: Vec<(String, usize)>,
 }
 

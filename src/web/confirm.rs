@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::{form::Form, look::Look};
+use super::{form::Form, page_context::PageContext};
 use crate::error::Result;
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
 struct Confirm<'a> {
-    page: Look,
+    page: PageContext,
     question: &'a str,
     /// The form once more.
     fields: Vec<(&'a str, &'a str)>,
@@ -18,7 +18,7 @@ struct Confirm<'a> {
 }
 
 /// Shows the question; its form sends the same once more, confirmed.
-pub(super) fn ask(page: Look, form: &Form, question: &str, back: &str) -> Result<Response> {
+pub(super) fn ask(page: PageContext, form: &Form, question: &str, back: &str) -> Result<Response> {
     let fields = form.fields().filter(|(name, _)| *name != "form_token").collect();
     let page = Confirm { page, question, fields, back };
     page.page.show(&page)

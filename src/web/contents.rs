@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     Web,
-    look::Look,
+    page_context::PageContext,
     plugin::{self, Header},
     redirect,
     rendered::{self, FileText, Fragment},
@@ -35,7 +35,7 @@ pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
 #[derive(Template)]
 #[template(path = "files.html")]
 struct Files<'a> {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     version: &'a str,
@@ -161,7 +161,7 @@ pub(super) async fn choose(
 #[derive(Template)]
 #[template(path = "compare.html")]
 struct Compare {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     comparison: Arc<Comparison>,

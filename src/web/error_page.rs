@@ -1,7 +1,7 @@
 //! Around every page: headers that keep it safe, the chosen language, and failures as pages.
 //!
-//! Stands outside the API's own layer, which writes the envelope: whoever asked for a page gets the
-//! same refusal as a page, whoever did not keeps the envelope.
+//! Outside the layer that writes the envelope: a client that accepts HTML gets the same refusal as a page, any
+//! other keeps the envelope.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Web, cookies, look::Look, redirect};
+use super::{Web, cookies, page_context::PageContext, redirect};
 use crate::{
     catalogue::PluginItem,
     error::{Error, Refusal, codes},
@@ -31,7 +31,7 @@ const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy")
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    page: &'a Look,
+    page: &'a PageContext,
     status: u16,
     text: &'a str,
     request_id: &'a str,
@@ -41,7 +41,7 @@ struct ErrorPage<'a> {
 }
 
 /// Puts what every page needs around the whole server; the API passes untouched.
-pub async fn around(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+pub async fn html_errors(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || BASES.iter().any(|base| path.starts_with(base)) {
         return next.run(request).await;
@@ -84,7 +84,7 @@ fn wants_page(asked: &Parts) -> bool {
 
 /// The refusal as a page, with the headers of the envelope it replaces.
 async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response) -> Response {
-    let look = Look::bare(web, asked);
+    let look = PageContext::bare(web, asked);
     let id = envelope.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     let is_missing = refusal.status.as_u16() == 404;
     let guess = if is_missing { guess(asked) } else { String::new() };
@@ -106,7 +106,7 @@ async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response
 }
 
 /// What a refusal says to somebody who looks at a page: of addresses and methods only programs know.
-fn page_text<'a>(look: &'a Look, refusal: &'a Refusal) -> &'a str {
+fn page_text<'a>(look: &'a PageContext, refusal: &'a Refusal) -> &'a str {
     match refusal.code {
         "not_found" => look.t("页面不存在", "Page not found"),
         "method_not_allowed" => look.t("无法直接打开此页面", "This page can’t be opened directly"),

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
-use super::{Web, look::Look, plugin};
+use super::{Web, page_context::PageContext, plugin};
 use crate::{
     catalogue,
     catalogue::{PluginId, Release},
@@ -20,7 +20,7 @@ const ENTRIES: i64 = 50;
 #[derive(Template)]
 #[template(path = "feed.xml")]
 struct Feed {
-    page: Look,
+    page: PageContext,
     title: String,
     /// What the feed is about.
     subject: String,
@@ -36,7 +36,7 @@ impl Feed {
 }
 
 /// The newest versions of all plugins.
-pub(super) async fn newest(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
+pub(super) async fn newest(State(web): State<Arc<Web>>, page: PageContext) -> Result<Response> {
     let releases = catalogue::newest_releases(&web.db, ENTRIES).await?;
     let updated = releases.first().map_or(OffsetDateTime::UNIX_EPOCH, |release| release.created_at);
     let title = page.t("GeekTools 插件市场：新版本", "GeekTools Marketplace: new versions").to_owned();
@@ -44,7 +44,11 @@ pub(super) async fn newest(State(web): State<Arc<Web>>, page: Look) -> Result<Re
 }
 
 /// The versions of one plugin.
-pub(super) async fn of_plugin(State(web): State<Arc<Web>>, page: Look, Path(id): Path<PluginId>) -> Result<Response> {
+pub(super) async fn of_plugin(
+    State(web): State<Arc<Web>>,
+    page: PageContext,
+    Path(id): Path<PluginId>,
+) -> Result<Response> {
     let plugin = plugin::find(&web, &id).await?;
     let shown = plugin.versions.iter().filter(|item| !item.yanked).take(ENTRIES as usize);
     let releases = shown.map(|item| Release {

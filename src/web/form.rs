@@ -102,10 +102,10 @@ impl Form {
     ///
     /// # Errors
     /// Whatever is no refusal.
-    pub fn refused(&self, error: Error) -> Result<Filled> {
+    pub fn refused(&self, error: Error) -> Result<FormState> {
         let Error::Refused(refusal) = error else { return Err(error) };
         let shown = self.pairs.iter().filter(|(name, _)| !SECRETS.contains(&name.as_str()));
-        Ok(Filled {
+        Ok(FormState {
             values: shown.cloned().collect(),
             faults: refusal.details,
             problem: Some(refusal.text),
@@ -116,14 +116,14 @@ impl Form {
 
 /// A form as it is shown: empty at first, with values and faults after a refusal.
 #[derive(Default)]
-pub(super) struct Filled {
+pub(super) struct FormState {
     values: Vec<(String, String)>,
     faults: Vec<Fault>,
     problem: Option<Text>,
     status: StatusCode,
 }
 
-impl Filled {
+impl FormState {
     /// A form filled in beforehand.
     pub fn with(values: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

@@ -2,10 +2,10 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::look::Look;
+use super::page_context::PageContext;
 use crate::{data::timestamps, error::lang::Lang};
 
-impl Look {
+impl PageContext {
     /// A whole number with separators.
     pub fn n<N: Copy + Into<i64>>(&self, number: &N) -> String {
         separated((*number).into())

@@ -11,7 +11,7 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::{look::Look, visitor::Visitor};
+use super::{page_context::PageContext, visitor::Visitor};
 use crate::error::Result;
 
 /// The files of the template, as they stand in it.
@@ -26,7 +26,7 @@ static PACKAGE: LazyLock<anyhow::Result<Bytes>> = LazyLock::new(pack);
 #[derive(Template)]
 #[template(path = "guide.html")]
 struct Guide {
-    page: Look,
+    page: PageContext,
     manifest: String,
     script: String,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 
-use super::{Web, look::Look, visitor::Visitor};
+use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
     catalogue,
     catalogue::{Filter, PluginItem, Sort},
@@ -23,7 +23,7 @@ const TAGS: usize = 24;
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
-    page: Look,
+    page: PageContext,
     totals: Totals,
     trending: Vec<Arc<PluginItem>>,
     newest: Vec<Arc<PluginItem>>,
@@ -37,7 +37,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, headers:
     visitor.show_shared(&web, &headers, &[], |visitor| make(&web, visitor.look)).await
 }
 
-async fn make(web: &Web, page: Look) -> Result<Home> {
+async fn make(web: &Web, page: PageContext) -> Result<Home> {
     let mut totals = plugins::totals(&web.db).await?;
     // As many as the list of all plugins shows.
     totals.plugins = i64::try_from(web.catalogue.lists.active()).unwrap_or(i64::MAX);

@@ -7,8 +7,8 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Web, confirm,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     plugin::{self, Header},
     visitor::{Member, Visitor},
 };
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Template)]
 #[template(path = "mine.html")]
 struct Mine {
-    page: Look,
+    page: PageContext,
     plugins: Vec<OwnPlugin>,
     downloads: i64,
     invitations: Vec<Invitation>,
@@ -41,12 +41,12 @@ pub(super) async fn mine(State(web): State<Arc<Web>>, Member { look, session }: 
 #[derive(Template)]
 #[template(path = "manage.html")]
 struct Manage {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     /// Who is invited to be an owner.
     invited: Vec<Owner>,
-    form: Filled,
+    form: FormState,
     /// Which of the forms was refused.
     what: String,
 }
@@ -64,10 +64,10 @@ impl Manage {
 
 /// Shows what an owner can change.
 pub(super) async fn page(State(web): State<Arc<Web>>, member: Member, Path(id): Path<PluginId>) -> Result<Response> {
-    show(&web, member, &id, Filled::default(), String::new()).await
+    show(&web, member, &id, FormState::default(), String::new()).await
 }
 
-async fn show(web: &Web, member: Member, id: &PluginId, form: Filled, what: String) -> Result<Response> {
+async fn show(web: &Web, member: Member, id: &PluginId, form: FormState, what: String) -> Result<Response> {
     let plugin = plugin::find(web, id).await?;
     let Member { look, session } = member;
     let visitor = Visitor { look, session: Some(session) };

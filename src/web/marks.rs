@@ -1,6 +1,6 @@
 //! Marks the words somebody searched for, and draws the tile of a plugin.
 
-use super::look::Look;
+use super::page_context::PageContext;
 
 /// Escapes a text for HTML.
 pub(super) fn escape(text: &str) -> String {
@@ -45,7 +45,7 @@ fn fold(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-impl Look {
+impl PageContext {
     /// The text as HTML, with what was searched for marked.
     pub fn marked(&self, text: impl AsRef<str>, words: &str) -> String {
         let text = text.as_ref();
@@ -88,7 +88,7 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
-    use crate::web::look::tests::look;
+    use crate::web::page_context::tests::look;
 
     #[test]
     fn what_was_searched_for_is_marked_and_everything_is_escaped() {

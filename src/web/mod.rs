@@ -21,10 +21,10 @@ mod guide;
 mod highlight;
 mod home;
 mod icons;
-mod look;
 mod manage;
 mod markdown;
 mod marks;
+mod page_context;
 mod people;
 mod plugin;
 mod preview;
@@ -39,7 +39,7 @@ mod site;
 mod tokens;
 mod visitor;
 
-pub use error_page::{around, not_found};
+pub use error_page::{html_errors, not_found};
 
 use std::sync::Arc;
 

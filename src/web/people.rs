@@ -8,7 +8,7 @@ use axum::{extract::State, response::Response};
 use super::{
     Web,
     form::{Form, done},
-    look::Look,
+    page_context::PageContext,
     visitor::{Member, Visitor},
 };
 use crate::{
@@ -26,7 +26,7 @@ const REVIEWS: i64 = 10;
 #[derive(Template)]
 #[template(path = "person.html")]
 struct PersonPage {
-    page: Look,
+    page: PageContext,
     person: Person,
     plugins: Vec<Arc<PluginItem>>,
     /// All plugins of this person.

@@ -14,8 +14,8 @@ use super::{
     Web,
     charts::{self, Bar, DayChart},
     contents::MAX_LISTED,
-    look::Look,
     markdown::Prose,
+    page_context::PageContext,
     rendered::{self, Changelogs, PackageTexts},
     visitor::Visitor,
 };
@@ -52,7 +52,7 @@ pub(super) struct Header {
 #[derive(Template)]
 #[template(path = "plugin.html")]
 struct Overview {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     texts: Option<Arc<PackageTexts>>,
@@ -117,7 +117,7 @@ impl Overview {
 #[derive(Template)]
 #[template(path = "versions.html")]
 struct Versions {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     /// What is new in the newest versions; the page has no room for the others'.

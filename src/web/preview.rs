@@ -12,7 +12,7 @@ use package::{Manifest, PackagedFile};
 
 use super::{
     Web,
-    look::Look,
+    page_context::PageContext,
     rendered::{self, PackageTexts},
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Drafts {
 #[derive(Template)]
 #[template(path = "preview.html")]
 struct Preview<'a> {
-    page: Look,
+    page: PageContext,
     manifest: &'a Manifest,
     files: &'a [PackagedFile],
     unpacked: u64,
@@ -85,7 +85,7 @@ pub(super) struct Checked {
 }
 
 /// Shows how the page of a package will look; gives the package back to be kept.
-pub(super) async fn show(web: &Web, look: Look, checked: Checked) -> Result<(Response, Received)> {
+pub(super) async fn show(web: &Web, look: PageContext, checked: Checked) -> Result<(Response, Received)> {
     let Checked { package, received, is_new } = checked;
     let contents = plugins::read_received(&web.plugins, &received).await?;
     let script = |script: &package::Script| ScriptItem {

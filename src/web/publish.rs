@@ -12,7 +12,7 @@ use axum::{
 use super::{
     Web,
     form::{Form, check_origin, done},
-    look::Look,
+    page_context::PageContext,
     preview::{self, Checked},
     visitor::Member,
 };
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Template)]
 #[template(path = "publish.html")]
 struct Publish {
-    page: Look,
+    page: PageContext,
     /// Why the package was refused; empty at first.
     problem: String,
     advice: &'static str,
@@ -61,7 +61,7 @@ pub(super) async fn check(
 async fn receive_and_check(web: &Web, user: &CurrentUser, request: Request) -> Result<Checked> {
     let received = receive(web, request).await?;
     let (received, package) = plugins::inspect(&web.plugins, received).await?;
-    let is_new = plugins::rehearse(&web.plugins, user, &package.manifest, &received.hash).await?;
+    let is_new = plugins::dry_run(&web.plugins, user, &package.manifest, &received.hash).await?;
     Ok(Checked { package, received, is_new })
 }
 
@@ -86,7 +86,7 @@ async fn receive(web: &Web, request: Request) -> Result<Received> {
     received.or_refuse(&codes::FILE_MISSING)?
 }
 
-fn refused(look: Look, refusal: &Refusal) -> Result<Response> {
+fn refused(look: PageContext, refusal: &Refusal) -> Result<Response> {
     let lang = look.lang;
     let faults = refusal.details.iter().map(|fault| (fault.field.clone(), fault.text.in_lang(lang).to_owned()));
     // Where there are details, they say what is wrong; the heading does not say it too.

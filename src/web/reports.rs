@@ -8,10 +8,10 @@ use axum::{extract::State, response::Response};
 use super::{
     Web,
     admin::Wanted,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     plugin,
-    visitor::{Boss, Member},
+    visitor::{AdminPage, Member},
 };
 use crate::{
     catalogue::PluginId,
@@ -44,10 +44,10 @@ impl FromParams for Subject {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct ReportForm {
-    page: Look,
+    page: PageContext,
     plugin: Arc<PluginDetail>,
     rating: String,
-    form: Filled,
+    form: FormState,
 }
 
 impl ReportForm {
@@ -63,10 +63,10 @@ pub(super) async fn form(
     Path(id): Path<PluginId>,
     Query(Subject(rating)): Query<Subject>,
 ) -> Result<Response> {
-    show(&web, member, &id, rating, Filled::default()).await
+    show(&web, member, &id, rating, FormState::default()).await
 }
 
-async fn show(web: &Web, member: Member, id: &PluginId, rating: String, form: Filled) -> Result<Response> {
+async fn show(web: &Web, member: Member, id: &PluginId, rating: String, form: FormState) -> Result<Response> {
     let plugin = plugin::find(web, id).await?;
     let status = form.status();
     let page = ReportForm { page: member.look, plugin, rating, form };
@@ -100,7 +100,7 @@ async fn send_read(web: &Web, member: &Member, id: &PluginId, form: &Form) -> Re
 #[derive(Template)]
 #[template(path = "admin_reports.html")]
 struct Reports {
-    page: Look,
+    page: PageContext,
     is_closed: bool,
     reports: Vec<Report>,
     pagination: Pagination,
@@ -117,7 +117,7 @@ impl Reports {
 /// Lists reports that are open, or those that are closed.
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
-    Boss { look, .. }: Boss,
+    AdminPage { look, .. }: AdminPage,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response> {
     let is_closed = wanted.status == "closed";
@@ -129,7 +129,11 @@ pub(super) async fn list(
 }
 
 /// Closes a report.
-pub(super) async fn close(State(web): State<Arc<Web>>, Boss { admin, .. }: Boss, form: Form) -> Result<Response> {
+pub(super) async fn close(
+    State(web): State<Arc<Web>>,
+    AdminPage { admin, .. }: AdminPage,
+    form: Form,
+) -> Result<Response> {
     let id = form.get("id").parse().map_err(|_| Error::new(&codes::REPORT_NOT_FOUND))?;
     reports::close_report(&web.reports, &admin, id, form.read::<Resolution>()?).await?;
     Ok(done("/admin/reports", "saved"))

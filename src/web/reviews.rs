@@ -10,8 +10,8 @@ use super::{
     browse::steps,
     charts::Bar,
     confirm,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     plugin::{self, Header},
     visitor::{Member, Visitor},
 };
@@ -30,13 +30,13 @@ use crate::{
 #[derive(Template)]
 #[template(path = "reviews.html")]
 struct Reviews {
-    page: Look,
+    page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
     ratings: RatingList,
     distribution: Vec<Bar>,
     steps: Vec<u32>,
-    form: Filled,
+    form: FormState,
     has_own: bool,
     /// Reviews that the visitor found helpful.
     voted: Vec<i64>,
@@ -54,7 +54,7 @@ pub(super) async fn list(
     show(&web, visitor, &id, page, None).await
 }
 
-async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: Option<Filled>) -> Result<Response> {
+async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: Option<FormState>) -> Result<Response> {
     let plugin = plugin::find(web, id).await?;
     let ratings = ratings::find(&web.ratings, id.as_str(), page).await?;
     let own = match visitor.user() {
@@ -68,7 +68,7 @@ async fn show(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
     let own_name = visitor.user().map(|user| user.username.clone()).unwrap_or_default();
     let has_own = own.is_some();
     let filled = || {
-        own.map(|(rating, review)| Filled::with(&[("rating", &rating.to_string()), ("review", &review)]))
+        own.map(|(rating, review)| FormState::with(&[("rating", &rating.to_string()), ("review", &review)]))
             .unwrap_or_default()
     };
     let form = refused.unwrap_or_else(filled);

@@ -7,8 +7,8 @@ use axum::{extract::State, http::header, response::Response};
 
 use super::{
     Web, cookies,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     redirect,
     visitor::Visitor,
 };
@@ -38,16 +38,16 @@ impl Next {
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
-    page: Look,
-    form: Filled,
+    page: PageContext,
+    form: FormState,
     next: String,
 }
 
 #[derive(Template)]
 #[template(path = "register.html")]
 struct RegisterPage {
-    page: Look,
-    form: Filled,
+    page: PageContext,
+    form: FormState,
     next: String,
 }
 
@@ -56,12 +56,17 @@ pub(super) async fn login_form(visitor: Visitor, Query(Next(next)): Query<Next>)
     if visitor.session.is_some() {
         return Ok(redirect::see_other(&next));
     }
-    let page = LoginPage { page: visitor.look.with_forms(), form: Filled::default(), next };
+    let page = LoginPage { page: visitor.look.with_forms(), form: FormState::default(), next };
     page.page.show(&page)
 }
 
 /// Signs in.
-pub(super) async fn login(State(web): State<Arc<Web>>, look: Look, client: Client, form: Form) -> Result<Response> {
+pub(super) async fn login(
+    State(web): State<Arc<Web>>,
+    look: PageContext,
+    client: Client,
+    form: Form,
+) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
     match sign_in(&web, client, &form).await {
         Ok(session) => Ok(begin(&look, &session, redirect::see_other(&next))),
@@ -82,12 +87,17 @@ pub(super) async fn register_form(visitor: Visitor, Query(Next(next)): Query<Nex
     if visitor.session.is_some() {
         return Ok(redirect::see_other(&next));
     }
-    let page = RegisterPage { page: visitor.look.with_forms(), form: Filled::default(), next };
+    let page = RegisterPage { page: visitor.look.with_forms(), form: FormState::default(), next };
     page.page.show(&page)
 }
 
 /// Signs up, and in.
-pub(super) async fn register(State(web): State<Arc<Web>>, look: Look, client: Client, form: Form) -> Result<Response> {
+pub(super) async fn register(
+    State(web): State<Arc<Web>>,
+    look: PageContext,
+    client: Client,
+    form: Form,
+) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
     match sign_up(&web, client, &form).await {
         Ok(session) => Ok(begin(&look, &session, done(&next, "registered"))),
@@ -105,7 +115,7 @@ async fn sign_up(web: &Web, client: Client, form: &Form) -> Result<BrowserSessio
 }
 
 /// Gives the browser its session and takes away the secret it had without one.
-fn begin(look: &Look, session: &BrowserSession, mut response: Response) -> Response {
+fn begin(look: &PageContext, session: &BrowserSession, mut response: Response) -> Response {
     let set = [look.cookie(cookies::SESSION, &session.token, session.seconds), look.cookie(cookies::VISITOR, "", 0)];
     for cookie in set.into_iter().flatten() {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use time::OffsetDateTime;
 
-use super::{Web, look::Look};
+use super::{Web, page_context::PageContext};
 use crate::{catalogue, error::Result};
 
 /// The most addresses one sitemap may hold.
@@ -15,7 +15,7 @@ const MOST: i64 = 48_000;
 const TAGS: usize = 1_000;
 
 /// What crawlers should leave alone.
-pub(super) async fn robots(page: Look) -> Response {
+pub(super) async fn robots(page: PageContext) -> Response {
     let body = format!(
         "User-agent: *\nDisallow: /account\nDisallow: /admin\nDisallow: /api/\nDisallow: /v1/\nDisallow: /login\n\
          Disallow: /register\nDisallow: /publish\nDisallow: /plugins?\nDisallow: /plugins/*/compare\n\
@@ -28,13 +28,13 @@ pub(super) async fn robots(page: Look) -> Response {
 #[derive(Template)]
 #[template(path = "sitemap.xml")]
 struct Sitemap {
-    page: Look,
+    page: PageContext,
     plugins: Vec<(String, OffsetDateTime)>,
     tags: Vec<(String, usize)>,
 }
 
 /// Every plugin's address.
-pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: Look) -> Result<Response> {
+pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: PageContext) -> Result<Response> {
     let mut tags = web.catalogue.lists.tags();
     tags.truncate(TAGS);
     let sitemap = Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await?, tags };

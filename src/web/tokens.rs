@@ -7,8 +7,8 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Web, confirm,
-    form::{Filled, Form, done},
-    look::Look,
+    form::{Form, FormState, done},
+    page_context::PageContext,
     visitor::Member,
 };
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
 #[derive(Template)]
 #[template(path = "tokens.html")]
 struct Tokens {
-    page: Look,
+    page: PageContext,
     tokens: Vec<ApiToken>,
-    form: Filled,
+    form: FormState,
     /// The secret of the token just made: shown in this one answer only.
     made: Option<String>,
 }
@@ -32,11 +32,11 @@ pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<
 }
 
 /// What the form proposes.
-fn proposed() -> Filled {
-    Filled::with(&[("scopes", "publish"), ("expires_in_days", "90")])
+fn proposed() -> FormState {
+    FormState::with(&[("scopes", "publish"), ("expires_in_days", "90")])
 }
 
-async fn show(web: &Web, member: Member, form: Filled, made: Option<String>) -> Result<Response> {
+async fn show(web: &Web, member: Member, form: FormState, made: Option<String>) -> Result<Response> {
     let tokens = accounts::list_api_tokens(&web.db, member.session.user.id).await?;
     let status = form.status();
     let page = Tokens { page: member.look, tokens, form, made };

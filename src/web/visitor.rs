@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::{
     Web, cookies,
-    look::{Look, PageHeaders, Viewer},
+    page_context::{PageContext, PageHeaders, Viewer},
     redirect,
 };
 use crate::{
@@ -56,7 +56,7 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
 
 /// Anybody, signed in or not.
 pub(super) struct Visitor {
-    pub look: Look,
+    pub look: PageContext,
     pub session: Option<SessionUser>,
 }
 
@@ -82,7 +82,7 @@ impl Visitor {
     {
         let render = |page: P| page.render().map_err(|e| Error::Internal(e.into()));
         self.look.keep_parameters(parameters);
-        let Look { lang, theme, ref base, ref path, ref query, .. } = self.look;
+        let PageContext { lang, theme, ref base, ref path, ref query, .. } = self.look;
         if self.session.is_some() || self.look.notice.is_some() {
             let frame = PageHeaders { lang, cookie: None };
             return Ok(frame.on(Html(render(make(self).await?)?).into_response()));
@@ -98,7 +98,7 @@ impl Visitor {
     }
 
     async fn of(parts: &Parts, web: &Web) -> Result<Self> {
-        let mut look = Look::bare(web, parts);
+        let mut look = PageContext::bare(web, parts);
         let session = match cookies::read(&parts.headers, cookies::SESSION) {
             Some(token) => accounts::find_session_user(&web.accounts, token).await?,
             None => None,
@@ -121,7 +121,7 @@ impl FromRequestParts<Arc<Web>> for Visitor {
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self> {
         match Self::of(parts, web).await {
             // Who it is cannot be known; what everybody may see can be shown all the same.
-            Err(Error::Unavailable(_)) => Ok(Self { look: Look::bare(web, parts), session: None }),
+            Err(Error::Unavailable(_)) => Ok(Self { look: PageContext::bare(web, parts), session: None }),
             visitor => visitor,
         }
     }
@@ -129,7 +129,7 @@ impl FromRequestParts<Arc<Web>> for Visitor {
 
 /// Somebody signed in; others are sent to sign in and come back.
 pub(super) struct Member {
-    pub look: Look,
+    pub look: PageContext,
     pub session: SessionUser,
 }
 
@@ -157,12 +157,12 @@ impl FromRequestParts<Arc<Web>> for Member {
 }
 
 /// An administrator.
-pub(super) struct Boss {
-    pub look: Look,
+pub(super) struct AdminPage {
+    pub look: PageContext,
     pub admin: CurrentUser,
 }
 
-impl FromRequestParts<Arc<Web>> for Boss {
+impl FromRequestParts<Arc<Web>> for AdminPage {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {

@@ -38,15 +38,15 @@ impl TestApp {
         let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         config.limits.enabled = false;
         adjust(&mut config);
-        let (state, worker) = open_app(config, db).unwrap();
-        let jobs = app::start_jobs(&state, worker);
+        let (state, workers) = open_app(config, db).unwrap();
+        let jobs = app::start_jobs(&state, workers);
         state.feed.ready().await;
         let listener = server::listen("127.0.0.1", 0).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (router, settings) = (app::router(&state), state.config.server.clone());
         tokio::spawn(async move {
-            server::serve(listener, router, &settings, async {
+            server::serve(vec![(listener, router)], &settings, async {
                 stopped.await.ok();
             })
             .await;

@@ -337,7 +337,7 @@ async fn a_quiet_response_is_not_a_stalled_client(db: PgPool) {
     let settings = app.state.config.server.clone();
     let router = axum::Router::new().route("/", quiet);
     tokio::spawn(async move {
-        marketplace::http::server::serve(listener, router, &settings, std::future::pending()).await;
+        marketplace::http::server::serve(vec![(listener, router)], &settings, std::future::pending()).await;
     });
     let answer = reqwest::get(format!("http://{address}/")).await.unwrap().text();
     let over_http2 = async {
@@ -429,4 +429,25 @@ async fn http2_get(client: &mut Http2, method: &str, path: &str) -> u16 {
 async fn until_end(driver: h2::client::Connection<TcpStream>, patience: Duration) -> Option<Duration> {
     let started = Instant::now();
     tokio::time::timeout(patience, driver).await.ok().map(|_| started.elapsed())
+}
+
+#[sqlx::test]
+async fn several_listeners_end_together(db: PgPool) {
+    use marketplace::http::server;
+    let settings = TestApp::new(db).await.state.config.server.clone();
+    let route = |text: &'static str| axum::Router::new().route("/", axum::routing::get(async move || text));
+    let (one, two) = (server::listen("127.0.0.1", 0).await.unwrap(), server::listen("127.0.0.1", 0).await.unwrap());
+    let addresses = [&one, &two].map(|listener| format!("http://{}/", listener.local_addr().unwrap()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        server::serve(vec![(one, route("one")), (two, route("two"))], &settings, async { drop(stopped.await) }).await;
+    });
+    for (address, text) in addresses.iter().zip(["one", "two"]) {
+        assert_eq!(reqwest::get(address).await.unwrap().text().await.unwrap(), text);
+    }
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap();
+    for address in &addresses {
+        assert!(reqwest::get(address).await.is_err(), "{address} still answers");
+    }
 }

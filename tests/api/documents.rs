@@ -125,9 +125,11 @@ fn what_the_readmes_say_of_the_sources_is_there() {
             assert!(path(quoted).exists(), "{name} names {quoted}");
         }
         let map = text.split("<!-- map -->").nth(1).expect("the map");
-        let entries = fs::read_dir(path("src")).unwrap().map(|entry| entry.unwrap().file_name());
-        for entry in entries.map(|name| name.to_string_lossy().into_owned()) {
-            assert!(map.contains(&entry), "{name} has no place for src/{entry}");
+        for entry in fs::read_dir(path("src")).unwrap().chain(fs::read_dir(path("crates")).unwrap()) {
+            let file = entry.unwrap().path();
+            let entry = file.file_name().unwrap().to_string_lossy();
+            let is_there = [format!("`{entry}`"), format!("`{entry}/`")].iter().any(|quoted| map.contains(quoted));
+            assert!(is_there, "{name} has no place for {}", file.display());
         }
     }
 }

@@ -195,8 +195,9 @@ async fn known_answers_and_downloads_go_on_without_the_database(db: PgPool) {
 #[sqlx::test]
 async fn no_list_query_walks_or_sorts_the_catalogue(db: PgPool) {
     fill(&db, 5_000).await;
-    let sources =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/plugins/queries/reading.rs")).unwrap();
+    let sources: String = ["catalogue/queries.rs", "plugins/queries/reading.rs"]
+        .map(|file| std::fs::read_to_string(format!("{}/src/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+        .concat();
     // The statements themselves, as they stand in the source: what follows `r#"` up to `"#`.
     let statement = |function: &str| {
         let body = &sources[sources.find(&format!("fn {function}(")).unwrap()..];

@@ -120,7 +120,7 @@ async fn every_operation_of_the_api_draws_on_its_budget_at_each_of_its_addresses
 /// The addresses at the root, with their methods, as the parts declare them.
 pub(crate) fn pages() -> Vec<(Method, String)> {
     let mut pages = Vec::new();
-    for file in ["health.rs", "plugins/mod.rs", "routes.rs", "web/mod.rs"] {
+    for file in ["http/health.rs", "plugins/mod.rs", "app/routes.rs", "web/mod.rs"] {
         let source = fs::read_to_string(format!("{}/src/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let source: String = source.split_whitespace().collect();
         for (call, method) in [(".get(\"/", Method::GET), (".post(\"/", Method::POST)] {

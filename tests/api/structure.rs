@@ -1,100 +1,271 @@
-//! The rules of the house: who may import whom, and what the documents promise.
+//! The structure of the sources, read as Rust and held to its rules: who may import whom, and where SQL, HTTP and
+//! transactions may stand.
 
 use std::{fs, path::Path};
 
-/// Parts of the product, left to right: each may use those before it.
-const DOMAINS: [&str; 6] = ["accounts", "plugins", "search", "ratings", "admin", "web"];
-/// What puts everything together; nothing imports it but `lib` and `main`.
-const TOP: [&str; 4] = ["commands", "jobs", "routes", "lib"];
+use syn::{
+    Item, Macro, UseTree,
+    visit::{self, Visit},
+};
 
-/// Modules of ours that a source imports.
-fn imports(source: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        let group = rest.strip_prefix('{').map(top_level);
-        let names = group.unwrap_or_else(|| vec![rest.to_owned()]);
-        found.extend(
-            names
-                .iter()
-                .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()),
-        );
-    }
-    found
+/// Folders of `src/`, lowest first: each may import those before it.
+const ORDER: [&str; 18] = [
+    "error",
+    "config",
+    "observe",
+    "data",
+    "storage",
+    "limits",
+    "http", // foundations
+    "accounts",
+    "catalogue",
+    "plugins",
+    "search",
+    "ratings",
+    "reports",
+    "admin",
+    "web", // parts
+    "app",
+    "commands",
+    "main",
+];
+/// Crates with HTTP types.
+const HTTP: [&str; 7] = ["axum", "http", "http_body", "hyper", "hyper_util", "tower", "tower_http"];
+/// What sends SQL: macros and functions of sqlx.
+const SQL: [&str; 9] = [
+    "query",
+    "query_as",
+    "query_scalar",
+    "query_unchecked",
+    "query_as_unchecked",
+    "query_scalar_unchecked",
+    "raw_sql",
+    "QueryBuilder",
+    "AssertSqlSafe",
+];
+/// One source file: its path below the repository, and its text.
+type Source = (String, String);
+
+/// What one file says, with paths made absolute (`crate::…` for the package's own).
+#[derive(Default)]
+struct Facts {
+    paths: Vec<Vec<String>>,
+    macros: Vec<String>,
+    public_modules: Vec<String>,
+    path_attributes: usize,
+    texts: Vec<String>,
 }
 
-/// The parts of a `{…}` list, nested lists left whole.
-fn top_level(group: &str) -> Vec<String> {
-    let (mut depth, mut parts) = (0, vec![String::new()]);
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(String::new());
-                continue;
+struct Reader {
+    /// Modules from the root of the crate to where we are.
+    module: Vec<String>,
+    facts: Facts,
+}
+
+impl Reader {
+    fn note(&mut self, path: Vec<String>) {
+        let mut absolute = match path[0].as_str() {
+            "crate" => vec!["crate".to_owned()],
+            "self" => [vec!["crate".to_owned()], self.module.clone()].concat(),
+            "super" => [vec!["crate".to_owned()], self.module.clone()].concat(),
+            _ => {
+                self.facts.paths.push(path);
+                return;
             }
-            _ => {}
-        }
-        parts.last_mut().unwrap().push(c);
+        };
+        let ups = path.iter().take_while(|name| *name == "super").count();
+        absolute.truncate(absolute.len().saturating_sub(ups).max(1));
+        let rest = path.into_iter().skip_while(|name| ["crate", "self", "super"].contains(&name.as_str()));
+        absolute.extend(rest);
+        self.facts.paths.push(absolute);
     }
-    parts
+
+    fn note_tree(&mut self, prefix: &[String], tree: &UseTree) {
+        let with = |name: &syn::Ident| [prefix, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.note_tree(&with(&path.ident), &path.tree),
+            UseTree::Name(name) => self.note(with(&name.ident)),
+            UseTree::Rename(rename) => self.note(with(&rename.ident)),
+            UseTree::Glob(_) => self.note(prefix.to_vec()),
+            UseTree::Group(group) => group.items.iter().for_each(|item| self.note_tree(prefix, item)),
+        }
+    }
 }
 
-fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.note_tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.segments.len() > 1 {
+            self.note(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        let is_test = item.attrs.iter().any(|attribute| {
+            attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|name| name == "test")
+        });
+        if is_test {
+            return;
+        }
+        if matches!(item.vis, syn::Visibility::Public(_)) {
+            self.facts.public_modules.push(item.ident.to_string());
+        }
+        self.facts.path_attributes += item.attrs.iter().filter(|attribute| attribute.path().is_ident("path")).count();
+        self.module.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.module.pop();
+    }
+
+    fn visit_macro(&mut self, item: &'ast Macro) {
+        self.facts.macros.extend(item.path.segments.last().map(|segment| segment.ident.to_string()));
+        // What stands inside a macro is tokens; paths in them are found by their text.
+        self.facts.texts.push(item.tokens.to_string());
+        visit::visit_macro(self, item);
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.facts.texts.push(text.value());
+    }
+
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+}
+
+fn read(file: &str, text: &str) -> Facts {
+    let inner = file.split_once("src/").map_or(file, |(_, inner)| inner);
+    let mut module: Vec<String> = inner.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if ["mod", "lib", "main"].contains(&module.last().unwrap().as_str()) {
+        module.pop();
+    }
+    let mut reader = Reader { module, facts: Facts::default() };
+    let parsed = syn::parse_file(text).unwrap_or_else(|e| panic!("{file}: {e}"));
+    parsed.items.iter().filter(|item| !is_test(item)).for_each(|item| reader.visit_item(item));
+    reader.facts
+}
+
+fn is_test(item: &Item) -> bool {
+    let Item::Fn(function) = item else { return false };
+    function.attrs.iter().any(|attribute| attribute.path().is_ident("test"))
+}
+
+/// Every broken rule, as a sentence.
+fn faults(sources: &[Source]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (file, text) in sources {
+        let facts = read(file, text);
+        match file.strip_prefix("src/") {
+            Some(inner) => check_server(inner, &facts, &mut faults),
+            None => check_crate(file, &facts, &mut faults),
+        }
+        if facts.path_attributes > 0 {
+            faults.push(format!("{file}: a module takes its source from elsewhere"));
+        }
+    }
+    faults
+}
+
+fn check_server(file: &str, facts: &Facts, faults: &mut Vec<String>) {
+    let folder = file.split('/').next().unwrap().trim_end_matches(".rs");
+    if folder == "lib" {
+        return;
+    }
+    let Some(rank) = ORDER.iter().position(|name| *name == folder) else {
+        faults.push(format!("{file}: src/{folder} has no place in the order"));
+        return;
+    };
+    let is_queries = file.split('/').any(|part| part.trim_end_matches(".rs") == "queries");
+    for path in &facts.paths {
+        if path[0] == "crate" && path.len() > 1 && path[1] != folder {
+            match ORDER.iter().position(|name| *name == path[1]) {
+                Some(imported) if imported < rank => {}
+                Some(_) => faults.push(format!("{file} imports {}, which stands above it", path[1])),
+                None => faults.push(format!("{file} imports {}, which is no folder of src", path[1])),
+            }
+        }
+        if is_queries && HTTP.contains(&path[0].as_str()) {
+            faults.push(format!("{file}: queries hold {}", path.join("::")));
+        }
+        if !is_queries && path[0] == "sqlx" && path.last().is_some_and(|name| SQL.contains(&name.as_str())) {
+            faults.push(format!("{file} imports {} outside queries", path.join("::")));
+        }
+    }
+    for text in &facts.texts {
+        for higher in &ORDER[rank + 1..] {
+            if text.contains(&format!("crate :: {higher} ::")) {
+                faults.push(format!("{file} names {higher} inside a macro"));
+            }
+        }
+    }
+    if !is_queries && let Some(name) = facts.macros.iter().find(|name| SQL.contains(&name.as_str())) {
+        faults.push(format!("{file} holds SQL: {name}!"));
+    }
+    // Parts show what others may use by `pub use`; the compiler keeps the rest private.
+    if rank >= 7 && file.ends_with("/mod.rs") && file.matches('/').count() == 1 && !facts.public_modules.is_empty() {
+        faults.push(format!("{file} shows whole modules: {:?}", facts.public_modules));
+    }
+}
+
+fn check_crate(file: &str, facts: &Facts, faults: &mut Vec<String>) {
+    for path in &facts.paths {
+        if HTTP.contains(&path[0].as_str()) || path[0] == "sqlx" || path[0] == "marketplace" {
+            faults.push(format!("{file} is pure and holds {}", path.join("::")));
+        }
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            let name =
-                path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap().to_string_lossy().into_owned();
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
             found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }
 }
 
-#[test]
-fn imports_point_one_way() {
-    let mut all = Vec::new();
-    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
-    let mut wrong = Vec::new();
-    for (file, source) in &all {
-        let module = file.split('/').next().unwrap().trim_end_matches(".rs");
-        let rank = DOMAINS.iter().position(|domain| *domain == module);
-        for import in imports(source) {
-            let import = import.as_str();
-            let imported_rank = DOMAINS.iter().position(|domain| *domain == import);
-            let is_wrong = match (module, rank) {
-                _ if import == module => false,
-                ("package", _) => true,
-                // The handles of everything stand here, and nothing but their names.
-                ("state", _) => TOP.contains(&import),
-                (top, _) if TOP.contains(&top) || top == "main" => false,
-                (_, Some(rank)) => TOP.contains(&import) || imported_rank.is_some_and(|other| other > rank),
-                (_, None) => TOP.contains(&import) || imported_rank.is_some(),
-            };
-            if is_wrong {
-                wrong.push(format!("{file} imports {import}"));
-            }
-        }
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/crates")).unwrap() {
+        collect(&entry.unwrap().path().join("src"), &mut found);
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    found
 }
 
 #[test]
-fn sql_stands_in_queries_only() {
-    let mut all = Vec::new();
-    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
-    for (file, source) in &all {
-        let is_domain = DOMAINS.iter().any(|domain| file.starts_with(&format!("{domain}/")));
-        if is_domain && !file.contains("queries") {
-            for name in ["query!(", "query_as!(", "query_scalar!("] {
-                assert!(!source.contains(name), "{file} holds SQL");
-            }
-        }
+fn the_sources_keep_their_structure() {
+    let faults = faults(&sources());
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Each breaks one rule and must be found.
+#[test]
+fn a_broken_rule_is_found() {
+    for (file, line) in [
+        ("src/data/cache.rs", "use crate::plugins::Status;"),
+        ("src/data/cache.rs", "use super::super::plugins::Status;"),
+        ("src/limits/mod.rs", "use super::accounts::CurrentUser;"),
+        ("src/plugins/publish.rs", "use super::super::search::find;"),
+        ("src/plugins/publish.rs", "fn f() { super::super::web::router(); }"),
+        ("src/http/server.rs", "fn f() { let _ = crate::accounts::Passwords::default(); }"),
+        ("src/storage/mod.rs", "fn f() { log!(crate::web::x); }"),
+        ("src/plugins/publish.rs", "async fn f(db: &sqlx::PgPool) { sqlx::query(\"select 1\").execute(db).await; }"),
+        ("src/app.rs", "async fn f(db: &sqlx::PgPool) { sqlx::query!(\"select 1\").execute(db).await; }"),
+        ("src/observe/health.rs", "use sqlx::query_scalar;"),
+        ("src/plugins/queries/reading.rs", "use axum::http::HeaderMap;"),
+        ("src/accounts/mod.rs", "pub mod queries;"),
+        ("src/helpers.rs", "fn f() {}"),
+        ("src/plugins/mod.rs", "#[path = \"../web/look.rs\"] mod look;"),
+        ("crates/package/src/lib.rs", "use axum::body::Body;"),
+        ("crates/journal/src/lib.rs", "fn f() { sqlx::query(\"select 1\"); }"),
+    ] {
+        let mutant = [(file.to_owned(), line.to_owned())];
+        assert!(!faults(&mutant).is_empty(), "{file} may hold {line}");
     }
 }
 
@@ -121,13 +292,11 @@ fn transaction_openers(source: &str) -> Vec<String> {
 
 #[test]
 fn transactions_begin_in_one_place() {
-    let mut all = Vec::new();
-    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
-    for (file, source) in &all {
+    for (file, source) in &sources() {
         // The metrics count requests that begin.
-        let source = source.replace("app.metrics.begin()", "");
-        // What is in `package` knows no database.
-        if file != "database.rs" && !file.starts_with("package/") {
+        let source = source.replace("context.metrics.begin()", "");
+        // What is in `crates` knows no database.
+        if file.starts_with("src/") && file != "src/data/database.rs" {
             assert_eq!(transaction_openers(&source), [""; 0], "{file} opens a transaction: use `database::begin`");
         }
     }
@@ -147,13 +316,11 @@ fn transactions_begin_in_one_place() {
 
 #[test]
 fn routes_are_added_with_a_policy_only() {
-    let mut all = Vec::new();
-    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
-    for (file, source) in &all {
+    for (file, source) in &sources() {
         // A part knows `Routes`, which takes no route without a policy; axum's own routers would.
         let is_allowed = |name| match name {
-            "Router::new(" => file == "policy/routes.rs" || file == "routes.rs",
-            _ => file == "policy/routes.rs",
+            "Router::new(" => file == "src/http/policy/routes.rs" || file == "src/app/routes.rs",
+            _ => file == "src/http/policy/routes.rs",
         };
         for name in ["Router::new(", "OpenApiRouter", "MethodRouter", ".route(", ".nest(", ".fallback("] {
             assert!(is_allowed(name) || !source.contains(name), "{file} uses {name}");

@@ -112,7 +112,7 @@ fn latin_words_stand_apart_from_chinese_ones() {
     for folder in ["src", "templates"] {
         sources(&here(folder), &mut all);
     }
-    for name in ["nginx.conf", "docs/errors.md", "docs/differences.md", "assets/site.js"] {
+    for name in ["deploy/nginx/nginx.conf", "docs/errors.md", "docs/differences.md", "assets/site.js"] {
         all.push((name.to_owned(), read(name)));
     }
     let mut wrong = Vec::new();

@@ -122,7 +122,7 @@ async fn a_backup_brings_everything_back(db: PgPool) {
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[1..]).unwrap();
     let (refused, said) = run(script(&stack, "restore").arg(&backup).arg("--yes")).await;
-    assert!(!refused.status.success() && said.contains("lacks packages"), "{said}");
+    assert!(!refused.status.success() && said.contains("missing or damaged"), "{said}");
     let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'")
         .fetch_one(&stack.db)
         .await
@@ -149,9 +149,19 @@ async fn a_backup_brings_everything_back(db: PgPool) {
     ada.publish(&PackageBuilder::new("hello-one", "1.2.0")).await.expect(201);
     store_fits_the_database(&stack).await;
 
-    // Old backups go, and packages that only they named.
-    succeeds(run(script(&stack, "backup").arg(&backups).env("KEEP", "1")).await);
+    // Old backups go, and old packages that only they named.
+    fs::write(backups.join("packages/plugins/unnamed.tar.gz"), "nothing names it").unwrap();
+    let aged = run(Command::new("find").arg(&backups).args(["-exec", "touch", "-d", "3 days ago", "{}", "+"])).await;
+    succeeds(aged);
+    succeeds(run(script(&stack, "backup").arg(&backups).env("KEEP_DAYS", "2")).await);
     assert_eq!(count_files(&backups.join("packages")), 4);
+    assert_eq!(
+        fs::read_dir(&backups)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().join("database.dump").exists())
+            .count(),
+        1
+    );
 }
 
 #[sqlx::test]
@@ -164,6 +174,7 @@ async fn monitoring_says_what_is_wrong_and_by_its_exit_code(db: PgPool) {
     let monitor = || {
         let mut command = script(&stack, "monitor");
         command.arg("--verbose").arg(&address).env("DISK", "101").env("CERTIFICATE", "1").env("BACKUP", "0");
+        command.env("CA", nginx.folder.join("tls/fullchain.pem"));
         command
     };
     let well = succeeds(run(&mut monitor()).await);

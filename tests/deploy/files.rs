@@ -48,7 +48,6 @@ fn the_compose_file_sets_what_the_program_knows() {
     let config = Config::load(None, settings.into_iter(), &[]).unwrap();
     assert_eq!(config.storage.url, "/srv/packages");
     assert_eq!(config.storage.accel_redirect, "/_packages/");
-    assert!(config.redis.url.get().unwrap().ends_with("@redis:6379/0"));
 }
 
 #[tokio::test]
@@ -71,18 +70,26 @@ async fn docker_compose_understands_the_file() {
 
     let env_file = folder.path().join(".env");
     let mut make_env = std::process::Command::new(format!("{}/scripts/make-env", env!("CARGO_MANIFEST_DIR")));
-    make_env.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path()).arg("https://plugins.example.org");
+    make_env
+        .env("ENV_FILE", &env_file)
+        .env("TLS_FOLDER", folder.path())
+        .env("SECRETS_FOLDER", folder.path())
+        .arg("https://plugins.example.org");
     assert!(make_env.output().unwrap().status.success());
     for replicas in [1, 3] {
         let file = read_with(&replicas.to_string(), &env_file, "services: {}").unwrap();
         let web = &file["services"]["web"];
         assert_eq!(web["deploy"]["replicas"], replicas);
-        assert_eq!(file["services"].as_object().unwrap().len(), 6);
+        assert_eq!(file["services"].as_object().unwrap().len(), 13);
         let settings = web["environment"].as_object().unwrap();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let settings = settings.iter().map(|(name, value)| (name.clone(), text(value)));
-        let config = Config::load(None, settings, &[]).unwrap();
+        let secrets = fs::read_to_string(folder.path().join("web.toml")).unwrap();
+        let config = Config::load(Some(("web.toml", &secrets)), settings, &[]).unwrap();
         assert_eq!(config.server.public_url, "https://plugins.example.org");
+        assert!(config.redis.url.get().unwrap().ends_with("@redis:6379/0"));
+        assert!(config.database.url.get().unwrap().ends_with("@db:5432/marketplace"));
+        assert!(config.auth.jwt_secret.get().unwrap().len() >= 32);
     }
     let misspelt = read_with("1", &env_file, "services: {web: {ulimit: 3}}").unwrap_err();
     assert!(misspelt.contains("'ulimit' not allowed"), "{misspelt}");
@@ -144,7 +151,7 @@ fn the_layer_of_dependencies_needs_only_what_it_copies() {
 #[test]
 fn nginx_and_the_compose_file_agree() {
     let (compose, nginx, upstream) =
-        (read("docker-compose.yml"), read("nginx.conf"), read("deploy/nginx/upstream.conf"));
+        (read("docker-compose.yml"), read("deploy/nginx/nginx.conf"), read("deploy/nginx/upstream.conf"));
     let config = Config::load(None, web_settings().into_iter(), &[]).unwrap();
     let idle = upstream.split("keepalive_timeout ").nth(1).unwrap().split('s').next().unwrap();
     assert!(config.server.drain_seconds > idle.parse().unwrap(), "a closing connection could be used again");
@@ -157,11 +164,14 @@ fn nginx_and_the_compose_file_agree() {
 
 #[test]
 fn no_secret_and_no_sample_of_one_is_shipped() {
-    for file in ["Dockerfile", "docker-compose.yml", "nginx.conf"] {
+    for file in ["Dockerfile", "docker-compose.yml", "deploy/nginx/nginx.conf"] {
         for line in read(file).lines().filter(|line| !line.trim_start().starts_with('#')) {
             let upper = line.to_uppercase();
             let names_secret = ["PASSWORD", "SECRET", "ACCESS_KEY"].iter().any(|word| upper.contains(word));
-            let is_reference = line.contains("${") || !line.contains([':', '=']);
+            let value = line.split_once([':', '=']).map_or("", |(_, value)| value.trim());
+            // A variable, a file with the secret, a list of such files, or nothing.
+            let is_reference =
+                value.is_empty() || value.contains("${") || value.contains("/secrets/") || value.starts_with('[');
             assert!(!names_secret || is_reference, "{file}: {line}");
         }
     }
@@ -188,7 +198,8 @@ fn weak_secrets_are_refused() {
     let env_file = folder.path().join(".env");
     let make_env = |argument: &str| {
         let mut command = std::process::Command::new(format!("{}/scripts/make-env", env!("CARGO_MANIFEST_DIR")));
-        command.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path().join("tls")).arg(argument);
+        command.env("ENV_FILE", &env_file).env("TLS_FOLDER", folder.path().join("tls"));
+        command.env("SECRETS_FOLDER", folder.path().join("secrets")).arg(argument);
         let output = command.output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };

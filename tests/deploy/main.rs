@@ -18,7 +18,6 @@ mod nginx;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
-mod rollout;
 mod stack;
 #[cfg(feature = "otel")]
 mod traces;

@@ -208,9 +208,10 @@ async fn raw(nginx: &Nginx, request: &str) -> (String, Value) {
 
 #[test]
 fn nginx_and_the_application_have_one_limit_for_uploads() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/nginx.conf")).unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/nginx.conf")).unwrap();
     let limits: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("client_max_body_size ")).collect();
-    assert_eq!(limits, [format!("{MAX_UPLOAD};")]);
+    // None where nginx answers by itself: over HTTP/2 it would refuse the same body a second time.
+    assert_eq!(limits, [format!("{MAX_UPLOAD};").as_str(), "0;"]);
 }
 
 #[sqlx::test]

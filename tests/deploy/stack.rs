@@ -251,12 +251,13 @@ impl Nginx {
         make_certificate(&folder.join("tls")).await;
         fs::write(folder.join("mime.types"), "types { application/json json; }\n").unwrap();
         fs::write(folder.join("upstream.conf"), upstream(&folder, ports)).unwrap();
-        let mut text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/nginx.conf")).unwrap();
+        let mut text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/nginx.conf")).unwrap();
         let here = folder.to_str().unwrap();
         for (there, here) in [
             ("/run/nginx.pid", format!("{here}/nginx.pid")),
             ("/dev/stderr", format!("{here}/error.log")),
             ("/dev/stdout", format!("{here}/access.log")),
+            ("/etc/nginx/marketplace/", format!("{here}/")),
             ("/etc/nginx/", format!("{here}/")),
             ("/srv/packages/", format!("{}/", stack.store().display())),
             ("listen 80 default_server", format!("listen 127.0.0.1:{http}")),
@@ -265,6 +266,11 @@ impl Nginx {
         ] {
             assert!(text.contains(there), "nginx.conf no longer holds {there}");
             text = text.replace(there, &here);
+        }
+        for port in ["80", "443 ssl"] {
+            let there = format!("listen [::]:{port} default_server;");
+            assert!(text.contains(&there), "nginx.conf no longer listens to IPv6");
+            text = text.replace(&there, "");
         }
         // One process: workers outlive a master that is killed.
         let text = adjust(format!("daemon off;\nmaster_process off;\n{text}"));
@@ -304,16 +310,6 @@ impl Nginx {
         fs::read_to_string(self.folder.join("access.log")).unwrap_or_default()
     }
 
-    /// Ends it with all its processes, where `adjust` has given it some.
-    pub(crate) fn terminate(&mut self) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        pid.map(|pid| kill_process(pid, Signal::TERM));
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while self.is_running() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -322,21 +318,25 @@ impl Nginx {
 
 fn upstream(folder: &Path, ports: &[u16]) -> String {
     let servers: String =
-        ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=2 fail_timeout=2s;\n")).collect();
+        ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=1 fail_timeout=7s;\n")).collect();
+    let always = servers.replace("max_fails=1", "max_fails=0");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
         .collect();
     format!(
-        "{temporary}upstream marketplace {{\n    zone marketplace 128k;\n{servers}    keepalive 64;\n    \
-         keepalive_timeout 1s;\n}}\nupstream marketplace_publish {{\n    hash $cookie_session consistent;\n{servers}}}\n"
+        "{temporary}map '' $public_url {{ default ''; }}\n\
+         upstream marketplace {{\n    zone marketplace 128k;\n{servers}    keepalive 64;\n    keepalive_timeout 1s;\n}}\n\
+         upstream marketplace_again {{\n    zone marketplace_again 128k;\n{always}}}\n\
+         upstream marketplace_publish {{\n    hash $cookie_session consistent;\n{servers}}}\n"
     )
 }
 
 async fn make_certificate(folder: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-keyout", "privkey.pem", "-out", "fullchain.pem"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-keyout", "privkey.pem", "-out", "fullchain.pem"])
         .current_dir(folder)
         .output()
         .await

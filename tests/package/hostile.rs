@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use package::{CODES, MAX_COMPRESSED, inspect};
 
-use crate::chinese::crowded;
-use crate::hostile_cases;
-use crate::package_builder::{Entry, PackageBuilder};
+use crate::{
+    chinese::crowded,
+    hostile_cases,
+    package_builder::{Entry, PackageBuilder},
+};
 
 #[test]
 fn every_hostile_package_is_refused_with_its_code() {

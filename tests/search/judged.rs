@@ -91,7 +91,7 @@ pub(crate) fn evaluate(set: &Set) -> Result<Report> {
     let lift: Vec<f32> =
         plugins.iter().map(|p| popularity(p.downloads, (100.0 * p.rating).round() as i32, p.votes)).collect();
     judge(&set.queries()?, |query| {
-        let found = index.search(query, &|_| true, &|key| lift[key as usize], 10)?;
+        let found = index.search(query, &|_| true, &|key| lift[key as usize], Some(0), 10)?;
         Ok(found.hits.iter().map(|(key, _)| plugins[*key as usize].id.clone()).collect())
     })
 }

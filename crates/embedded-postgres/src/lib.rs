@@ -50,7 +50,7 @@ const SETTINGS: &[&str] = &[
     "timezone=UTC",
     "log_timezone=UTC",
     "lc_messages=C",
-    // Our own log tells of failed statements; here they would put people's data into a second one.
+    // Our own log names failed statements; here they would put people's data into a second one.
     "log_min_messages=log",
     "log_checkpoints=off",
     "logging_collector=off",

@@ -8,7 +8,7 @@
 //! Segments are closed one at a time and applied in one
 //! transaction that also records the segment's id: a segment that was applied but not yet removed is
 //! recognised and not applied again. Each process writes in a folder of its own, locked while it
-//! lives; whoever starts later adopts the folders of the dead.
+//! lives; a process that starts later adopts the folders of processes that have ended.
 
 use std::{
     collections::HashMap,
@@ -96,8 +96,8 @@ impl Journal {
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         // One at a time: of two that start together, one would adopt what the other is just making.
-        let door = File::create(root.join("door"))?;
-        flock(&door, FlockOperation::LockExclusive)?;
+        let start_lock = File::create(root.join("door"))?;
+        flock(&start_lock, FlockOperation::LockExclusive)?;
         let folder = root.join(Uuid::now_v7().to_string());
         fs::create_dir(&folder)?;
         let lock = File::create(folder.join("lock"))?;

@@ -1,15 +1,13 @@
 //! What a query asks for, before any of it is looked up.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use super::chinese::{Stretch, stretches};
+use super::chinese::{stretches, word_list};
 use super::text::{Piece, lower, pieces};
 
-const STOP_WORDS: [&str; 32] = [
-    "a", "an", "and", "are", "at", "be", "by", "can", "do", "does", "for", "from", "how", "i", "in", "is", "it", "me",
-    "my", "of", "on", "or", "that", "the", "this", "to", "use", "using", "what", "which", "with", "your",
-];
-const GENERIC_WORDS: [&str; 8] = ["tool", "tools", "plugin", "plugins", "script", "scripts", "utility", "utilities"];
+static STOP_WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| word_list(include_str!("words/stop-words.txt")));
+static GENERIC_WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| word_list(include_str!("words/generic-words.txt")));
 
 /// A part of a query.
 pub(super) struct Asked<'a> {
@@ -36,18 +34,18 @@ pub(super) fn asked(normal: &str, most: usize) -> Vec<Asked<'_>> {
         match piece {
             Piece::Word(word) => {
                 let text = lower(word.text);
-                let is_generic = GENERIC_WORDS.contains(&&*text);
+                // A version, as in `mysql 8.4`, does not decide what is found.
+                let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+                let is_generic = is_number || GENERIC_WORDS.contains(&&*text);
                 let with_symbols = word.with_symbols.map(lower);
                 let what = What::Word { text, original: word.text, with_symbols };
                 asked.push(Asked { what, is_generic });
             }
-            Piece::Dense(run) => asked.extend(stretches(run).into_iter().map(|stretch| {
-                let (text, is_generic) = match stretch {
-                    Stretch::Meaning(text) => (text, false),
-                    Stretch::Generic(text) => (text, true),
-                };
-                Asked { what: What::Dense(lower(text)), is_generic }
-            })),
+            Piece::Dense(run) => asked.extend(
+                stretches(run)
+                    .into_iter()
+                    .map(|(text, is_generic)| Asked { what: What::Dense(lower(text)), is_generic }),
+            ),
         }
     }
     if asked.iter().any(|part| !part.is_generic && !part.is_stop_word()) {

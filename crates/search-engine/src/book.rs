@@ -1,4 +1,4 @@
-//! Names, ids and tags, sorted so that the completions of every prefix are one range.
+//! Names, ids, tags and authors, sorted so that the completions of every prefix are one range.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +8,7 @@ use super::Document;
 use super::chinese::is_dense;
 use super::text::fold;
 
-/// Compaction starts when this many entries and more than a quarter of all are gone.
+/// A book is worn when this many entries and more than a quarter of all are gone.
 const MOST_GONE: usize = 1_000;
 
 const LONGEST: usize = 3_000;
@@ -23,10 +23,10 @@ pub(super) struct Book {
     plugins: Vec<Plugin>,
     /// Numbers of plugins by key.
     numbers: HashMap<u64, u32>,
-    /// Entries of tags by the hash of their folded text.
-    tags: HashMap<u64, u32>,
-    /// The tags of all plugins, one after another.
-    tagged: Vec<u32>,
+    /// Entries of tags and authors by the hash of their kind and folded text.
+    shared: HashMap<u64, u32>,
+    /// The tags of all plugins, each time followed by the author.
+    sharing: Vec<u32>,
     gone: usize,
 }
 
@@ -36,16 +36,17 @@ pub(super) struct Entry {
     typed: u32,
     shown_length: u16,
     typed_length: u16,
-    /// The number of the plugin; for a tag, how many plugins have it.
+    /// The number of the plugin; for a tag or author, how many plugins have it.
     plugin: u32,
     kind: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Hash, PartialEq)]
 enum Kind {
     Name,
     Id,
     Tag,
+    Author,
     Gone,
 }
 
@@ -59,8 +60,8 @@ struct Plugin {
     key: u64,
     /// Its name's entry; its id's is the next one.
     name: u32,
-    first_tag: u32,
-    tags: u32,
+    first_shared: u32,
+    shared: u32,
 }
 
 impl Book {
@@ -69,31 +70,32 @@ impl Book {
         self.entries.shrink_to_fit();
         self.places.shrink_to_fit();
         self.plugins.shrink_to_fit();
-        self.tagged.shrink_to_fit();
+        self.sharing.shrink_to_fit();
     }
 
     pub(super) fn add(&mut self, document: &Document, places: &mut Vec<Place>) {
         let number = self.plugins.len() as u32;
         let name = self.entry(&document.name, Kind::Name, number, places);
         self.entry(&document.id, Kind::Id, number, places);
-        let first_tag = self.tagged.len() as u32;
-        for tag in &document.tags {
-            let entry = self.tag(tag, places);
-            self.tagged.push(entry);
+        let first_shared = self.sharing.len() as u32;
+        let tags = document.tags.iter().map(|tag| (tag, Kind::Tag));
+        for (text, kind) in tags.chain([(&document.author, Kind::Author)]) {
+            let entry = self.share(text, kind, places);
+            self.sharing.push(entry);
         }
-        let tags = document.tags.len() as u32;
-        self.plugins.push(Plugin { key: document.key, name, first_tag, tags });
+        let shared = document.tags.len() as u32 + 1;
+        self.plugins.push(Plugin { key: document.key, name, first_shared, shared });
         self.numbers.insert(document.key, number);
     }
 
-    fn tag(&mut self, tag: &str, places: &mut Vec<Place>) -> u32 {
-        let hash = hash(&fold(tag));
-        if let Some(entry) = self.tags.get(&hash) {
+    fn share(&mut self, text: &str, kind: Kind, places: &mut Vec<Place>) -> u32 {
+        let hash = hash(kind, &fold(text));
+        if let Some(entry) = self.shared.get(&hash) {
             self.entries[*entry as usize].plugin += 1;
             return *entry;
         }
-        let entry = self.entry(tag, Kind::Tag, 1, places);
-        self.tags.insert(hash, entry);
+        let entry = self.entry(text, kind, 1, places);
+        self.shared.insert(hash, entry);
         entry
     }
 
@@ -162,52 +164,27 @@ impl Book {
         let Some(number) = self.numbers.remove(&key) else {
             return;
         };
-        let Plugin { name, first_tag, tags, .. } = self.plugins[number as usize];
+        let Plugin { name, first_shared, shared, .. } = self.plugins[number as usize];
         for entry in [name, name + 1] {
             self.entries[entry as usize].kind = Kind::Gone;
             self.gone += 1;
         }
-        for i in first_tag..first_tag + tags {
-            let number = self.tagged[i as usize];
+        for i in first_shared..first_shared + shared {
+            let number = self.sharing[i as usize];
             let entry = &mut self.entries[number as usize];
             entry.plugin -= 1;
             if entry.plugin == 0 {
-                entry.kind = Kind::Gone;
+                let kind = std::mem::replace(&mut entry.kind, Kind::Gone);
                 self.gone += 1;
-                let hash = hash(&fold(self.shown(number)));
-                self.tags.remove(&hash);
+                let hash = hash(kind, &fold(self.shown(number)));
+                self.shared.remove(&hash);
             }
         }
     }
 
-    /// Drops what is gone when that is worth the effort; tells whether entries have new numbers.
-    pub(super) fn tidy(&mut self) -> bool {
-        let worth_it = self.gone > MOST_GONE && 4 * self.gone > self.entries.len();
-        if worth_it {
-            self.compact();
-        }
-        worth_it
-    }
-
-    /// Moves what is left to a new book.
-    fn compact(&mut self) {
-        let mut book = Self::default();
-        let mut places = Vec::new();
-        for number in self.numbers.values() {
-            let Plugin { key, name, first_tag, tags } = self.plugins[*number as usize];
-            let tags = &self.tagged[first_tag as usize..(first_tag + tags) as usize];
-            let document = Document {
-                key,
-                id: self.shown(name + 1).to_owned(),
-                name: self.shown(name).to_owned(),
-                tags: tags.iter().map(|tag| self.shown(*tag).to_owned()).collect(),
-                ..Document::default()
-            };
-            book.add(&document, &mut places);
-        }
-        book.insert(places);
-        book.shrink();
-        *self = book;
+    /// Whether so much is gone that a new book is worth the effort.
+    pub(super) fn is_worn(&self) -> bool {
+        self.gone > MOST_GONE && 4 * self.gone > self.entries.len()
     }
 
     pub(super) fn range(&self, prefix: &str) -> Range<usize> {
@@ -224,20 +201,28 @@ impl Book {
         let popularity = match entry.kind {
             Kind::Name => 0.1 + popularity(entry.plugin),
             Kind::Id => popularity(entry.plugin),
-            Kind::Tag => 0.2 + (1.0 + entry.plugin as f32).ln() / (2.0 + self.numbers.len() as f32).ln(),
+            // A tag that several plugins have stands before their names.
+            Kind::Tag => 0.6 + (1.0 + entry.plugin as f32).ln() / (2.0 + self.numbers.len() as f32).ln(),
+            Kind::Author => 0.0,
             Kind::Gone => return 0.0,
         };
         4.0 * f32::from(u8::from(is_all)) + 2.0 * f32::from(u8::from(at_start)) + popularity
     }
 
-    /// The texts of the first wanted entries, each once.
+    /// The name of the plugin with this key.
+    pub(super) fn name(&self, key: u64) -> Option<String> {
+        let number = self.numbers.get(&key)?;
+        Some(self.shown(self.plugins[*number as usize].name).to_owned())
+    }
+
+    /// The texts of the first wanted entries, each text and each plugin once.
     pub(super) fn show(
         &self,
         best: impl IntoIterator<Item = u32>,
         limit: usize,
         wanted: &dyn Fn(u64) -> bool,
     ) -> Vec<String> {
-        let mut seen = HashSet::new();
+        let (mut seen, mut plugins) = (HashSet::new(), HashSet::new());
         let mut shown = Vec::new();
         for number in best {
             if shown.len() >= limit {
@@ -245,8 +230,10 @@ impl Book {
             }
             let entry = &self.entries[number as usize];
             let is_wanted = match entry.kind {
-                Kind::Name | Kind::Id => wanted(self.plugins[entry.plugin as usize].key),
-                Kind::Tag => true,
+                Kind::Name | Kind::Id => {
+                    wanted(self.plugins[entry.plugin as usize].key) && plugins.insert(entry.plugin)
+                }
+                Kind::Tag | Kind::Author => true,
                 Kind::Gone => false,
             };
             if is_wanted && seen.insert(fold(self.shown(number))) {
@@ -257,10 +244,10 @@ impl Book {
     }
 }
 
-fn hash(text: &str) -> u64 {
+fn hash(kind: Kind, text: &str) -> u64 {
     // A fixed hasher: two tags that collide (one pair in 10^19) would merely share an entry.
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    (kind, text).hash(&mut hasher);
     hasher.finish()
 }
 

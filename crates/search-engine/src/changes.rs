@@ -1,10 +1,7 @@
 //! Filling the index and changing it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{TrySendError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{MutexGuard, PoisonError};
 
 use anyhow::Result;
 use tantivy::indexer::{AddOperation, IndexWriterOptions, LogMergePolicy, NoMergePolicy, SegmentWriter};
@@ -14,12 +11,12 @@ use super::Document;
 use super::index::{FORMAT, Index, Snapshot};
 use super::terms::encode;
 
-/// Memory to collect a few changed documents in.
+/// Memory to collect a few changed documents in, and many.
 const SMALL_BUDGET: usize = 500_000;
-const REBUILD_BUDGET: usize = 15_000_000;
-const REBUILD_THREADS: usize = 2;
-/// Documents taken apart in one go.
-const BATCH: usize = 256;
+const BUDGET: usize = 30_000_000;
+const FEW: usize = 256;
+const PROGRESS: u64 = 256;
+const MERGE_THREADS: usize = 2;
 /// Beyond this size, a further segment no longer matters beside the search in it.
 const LARGE_SEGMENT: u32 = 250_000;
 
@@ -35,65 +32,22 @@ impl Index {
         let mut guard = self.lock();
         // Dropped so that nothing else holds the writer's lock on the folder.
         *guard = None;
-        let writer = self.writer()?;
+        let mut writer = self.writer()?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
         writer.delete_all_documents()?;
-        self.add_all(&writer, documents, progress)?;
-        let mut writer = commit(writer, revision)?;
+        // One thread here takes documents apart, one of the library's adds them, in this order.
+        for (count, document) in (1..).zip(documents) {
+            writer.add_document(self.record(&document, 0))?;
+            if count % PROGRESS == 0 {
+                progress(count);
+            }
+        }
+        commit(&mut writer, revision)?;
         self.unite(&mut writer)?;
         writer.wait_merging_threads()?;
-        self.refresh()
-    }
-
-    /// Takes documents apart on several cores, each filling segments of its own.
-    fn add_all(
-        &self,
-        writer: &IndexWriter,
-        documents: impl Iterator<Item = Document>,
-        progress: impl Fn(u64),
-    ) -> Result<()> {
-        let (sender, receiver) = sync_channel::<Vec<Document>>(2 * REBUILD_THREADS);
-        let receiver = Mutex::new(receiver);
-        let done = AtomicU64::new(0);
-        let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-        let work = || -> Result<()> {
-            let mut batches = std::iter::from_fn(next).inspect(|batch| {
-                done.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            });
-            let mut first = batches.next();
-            while let Some(batch) = first.take() {
-                self.add_segment(
-                    writer,
-                    REBUILD_BUDGET,
-                    &mut std::iter::once(batch).chain(batches.by_ref()),
-                    &mut |_| Ok(0),
-                )?;
-                first = batches.next();
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..REBUILD_THREADS).map(|_| scope.spawn(work)).collect();
-            let mut documents = documents.peekable();
-            // When every worker has failed, nobody receives; their errors are collected below.
-            while documents.peek().is_some() && !workers.iter().all(|worker| worker.is_finished()) {
-                let mut batch = documents.by_ref().take(BATCH).collect();
-                while let Err(TrySendError::Full(again)) = sender.try_send(batch) {
-                    batch = again;
-                    std::thread::sleep(Duration::from_micros(200));
-                    if workers.iter().all(|worker| worker.is_finished()) {
-                        break;
-                    }
-                }
-                progress(done.load(Ordering::Relaxed));
-            }
-            drop(sender);
-            for worker in workers {
-                worker.join().map_err(|_| anyhow::anyhow!("a thread that fills the search index panicked"))??;
-            }
-            progress(done.load(Ordering::Relaxed));
-            Ok(())
-        })
+        self.refresh()?;
+        progress(self.documents());
+        Ok(())
     }
 
     /// Makes few segments of many: each one costs every search a look into its terms.
@@ -119,7 +73,7 @@ impl Index {
     /// Searches see it when this returns.
     pub fn apply(&self, changed: Vec<Document>, removed: &[u64], revision: u64) -> Result<()> {
         let mut guard = self.lock();
-        let writer = match guard.take() {
+        let mut writer = match guard.take() {
             Some(writer) => writer,
             None => self.writer()?,
         };
@@ -128,19 +82,18 @@ impl Index {
         for key in removed {
             self.remove(&writer, &snapshot, *key)?;
         }
-        let budget = if changed.len() < BATCH { SMALL_BUDGET } else { REBUILD_BUDGET };
         // The last of several documents with one key counts.
         let mut seen = HashSet::new();
-        let mut changed: Vec<Document> =
-            changed.into_iter().rev().filter(|document| seen.insert(document.key)).collect();
-        let mut batches = std::iter::from_fn(|| {
-            (!changed.is_empty()).then(|| changed.split_off(changed.len().saturating_sub(BATCH)))
-        })
-        .peekable();
-        while batches.peek().is_some() {
-            self.add_segment(&writer, budget, &mut batches, &mut |key| self.remove(&writer, &snapshot, key))?;
+        let newest = changed.iter().rev().filter(|document| seen.insert(document.key));
+        let mut records = newest
+            .map(|document| Ok(self.record(document, self.remove(&writer, &snapshot, document.key)?)))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter();
+        while records.len() > 0 {
+            self.add_segment(&writer, &mut records)?;
         }
-        *guard = Some(commit(writer, revision)?);
+        commit(&mut writer, revision)?;
+        *guard = Some(writer);
         self.refresh()
     }
 
@@ -164,17 +117,13 @@ impl Index {
     fn add_segment(
         &self,
         writer: &IndexWriter,
-        budget: usize,
-        batches: &mut dyn Iterator<Item = Vec<Document>>,
-        copy_number: &mut dyn FnMut(u64) -> Result<u64>,
+        records: &mut impl ExactSizeIterator<Item = TantivyDocument>,
     ) -> Result<()> {
+        let budget = if records.len() < FEW { SMALL_BUDGET } else { BUDGET };
         let segment = writer.new_segment();
         let mut filling = SegmentWriter::for_segment(budget, segment.clone())?;
-        for batch in batches {
-            for document in &batch {
-                let document = self.record(document, copy_number(document.key)?);
-                filling.add_document(AddOperation { opstamp: 0, document })?;
-            }
+        for document in records {
+            filling.add_document(AddOperation { opstamp: 0, document })?;
             if filling.mem_usage() > budget {
                 break;
             }
@@ -200,11 +149,16 @@ impl Index {
     }
 
     fn writer(&self) -> Result<IndexWriter> {
-        let options = IndexWriterOptions::builder().num_worker_threads(1).num_merge_threads(REBUILD_THREADS).build();
+        let options = IndexWriterOptions::builder()
+            .num_worker_threads(1)
+            .memory_budget_per_thread(BUDGET)
+            .num_merge_threads(MERGE_THREADS)
+            .build();
         let writer = self.inner.index.writer_with_options(options)?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(5);
         policy.set_min_layer_size(500);
+        policy.set_max_docs_before_merge(LARGE_SEGMENT as usize / 2);
         policy.set_del_docs_ratio_before_merge(0.3);
         writer.set_merge_policy(Box::new(policy));
         Ok(writer)
@@ -219,9 +173,9 @@ impl Index {
     }
 }
 
-fn commit(mut writer: IndexWriter, revision: u64) -> Result<IndexWriter> {
+fn commit(writer: &mut IndexWriter, revision: u64) -> Result<()> {
     let mut commit = writer.prepare_commit()?;
     commit.set_payload(&format!("format {FORMAT} revision {revision}"));
     commit.commit()?;
-    Ok(writer)
+    Ok(())
 }

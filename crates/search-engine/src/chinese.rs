@@ -10,7 +10,7 @@ const LAST: u32 = 0x9fff;
 /// document, so a lookup must cost no more than a load.
 static SIMPLIFIED: LazyLock<Box<[u16]>> = LazyLock::new(|| {
     let mut table = vec![0; (LAST - FIRST + 1) as usize].into_boxed_slice();
-    for line in include_str!("traditional.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in include_str!("words/traditional.txt").lines().filter(|line| !line.starts_with('#')) {
         let mut characters = line.chars();
         while let (Some(from), Some(to)) = (characters.next(), characters.next()) {
             if let (FIRST..=LAST, Ok(to)) = (from as u32, u16::try_from(to as u32)) {
@@ -20,29 +20,6 @@ static SIMPLIFIED: LazyLock<Box<[u16]>> = LazyLock::new(|| {
     }
     table
 });
-
-/// Words that Taiwan and the mainland call differently although each character has its
-/// counterpart; only those that mean nothing else on either side.
-const VOCABULARY: [(&str, &str); 9] = [
-    ("资料库", "数据库"),
-    ("伺服器", "服务器"),
-    ("网路", "网络"),
-    ("软体", "软件"),
-    ("记忆体", "内存"),
-    ("硬碟", "硬盘"),
-    ("映像档", "镜像"),
-    ("连接埠", "端口"),
-    ("萤幕", "屏幕"),
-];
-
-/// Words of Taiwan that mean something else on the mainland: looked for in both senses.
-const AMBIGUOUS: [(&str, &str); 6] =
-    [("档案", "文件"), ("程式", "程序"), ("凭证", "证书"), ("讯息", "消息"), ("资讯", "信息"), ("视讯", "视频")];
-
-/// What else a pair of characters in a query may mean.
-pub(super) fn other_name(pair: &str) -> Option<&'static str> {
-    AMBIGUOUS.iter().find(|(word, _)| *word == pair).map(|(_, other)| *other)
-}
 
 /// The simplified form of a character, or the character itself.
 pub(super) fn simplified(character: char) -> char {
@@ -55,15 +32,6 @@ pub(super) fn simplified(character: char) -> char {
     }
 }
 
-/// Replaces Taiwan's names of things by the mainland's in text that is already simplified.
-pub(super) fn unify_vocabulary(text: &mut String) {
-    for (from, to) in VOCABULARY {
-        if text.contains(from) {
-            *text = text.replace(from, to);
-        }
-    }
-}
-
 /// Whether words are written without spaces in this character's script, so that only pairs of
 /// characters can be indexed.
 pub(super) fn is_dense(character: char) -> bool {
@@ -72,79 +40,41 @@ pub(super) fn is_dense(character: char) -> bool {
         | 0x20000..=0x3ffff | 0xac00..=0xd7af | 0x0e00..=0x0eff | 0x1780..=0x17ff)
 }
 
-/// Phrases of a question that say nothing about what is looked for.
-const FILLERS: [&str; 28] = [
-    "怎么样",
-    "怎么",
-    "怎样",
-    "如何",
-    "请问",
-    "什么",
-    "哪个",
-    "哪些",
-    "有没有",
-    "一下",
-    "一个",
-    "帮我",
-    "我想",
-    "我要",
-    "想要",
-    "可以",
-    "能够",
-    "用来",
-    "用于",
-    "进行",
-    "推荐",
-    "好用的",
-    "好用",
-    "的",
-    "了",
-    "和",
-    "与",
-    "吗",
-];
-
+/// Phrases of a question that say nothing about what is looked for, longest first.
+static FILLERS: LazyLock<Vec<&str>> = LazyLock::new(|| word_list(include_str!("words/fillers.txt")));
 /// What nearly everything in the catalogue is: worth a little in a query, never a condition.
-const GENERIC: [&str; 9] = ["小工具", "工具集", "工具箱", "工具", "插件", "脚本", "小程序", "软件", "程序"];
+static GENERIC: LazyLock<Vec<&str>> = LazyLock::new(|| word_list(include_str!("words/generic.txt")));
 
-/// A stretch of a query's Chinese text.
-#[derive(Debug, PartialEq)]
-pub(super) enum Stretch<'a> {
-    /// Names what is looked for.
-    Meaning(&'a str),
-    /// Says at most that a plugin is looked for.
-    Generic(&'a str),
+/// The words of a file, but for its comments; longer ones first, so that they are found first.
+pub(super) fn word_list(file: &'static str) -> Vec<&'static str> {
+    let lines = file.lines().filter(|line| !line.starts_with('#'));
+    let mut words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
 }
 
-/// Cuts a run of Chinese characters at fillers and generic words.
-pub(super) fn stretches(run: &str) -> Vec<Stretch<'_>> {
+/// Cuts a run of Chinese characters at fillers and generic words; tells of each stretch whether it
+/// says at most that a plugin is looked for.
+pub(super) fn stretches(run: &str) -> Vec<(&str, bool)> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut at = 0;
     while let Some(character) = run[at..].chars().next() {
-        let rest = &run[at..];
-        let generic = GENERIC.iter().find(|word| rest.starts_with(**word));
-        let word = generic.or_else(|| FILLERS.iter().find(|word| rest.starts_with(**word)));
-        let Some(word) = word else {
+        let word =
+            |words: &[&'static str]| words.iter().find(|word| run[at..].starts_with(**word)).map(|word| word.len());
+        let generic = word(&GENERIC);
+        let Some(length) = generic.or_else(|| word(&FILLERS)) else {
             at += character.len_utf8();
             continue;
         };
-        if start < at {
-            found.push(Stretch::Meaning(&run[start..at]));
-        }
-        if generic.is_some() {
-            found.push(Stretch::Generic(&rest[..word.len()]));
-        }
-        at += word.len();
+        found.push((&run[start..at], false));
+        found.extend(generic.map(|length| (&run[at..at + length], true)));
+        at += length;
         start = at;
     }
-    if start < run.len() {
-        found.push(Stretch::Meaning(&run[start..]));
-    }
-    if found.is_empty() {
-        found.push(Stretch::Generic(run));
-    }
-    found
+    found.push((&run[start..], false));
+    found.retain(|(text, _)| !text.is_empty());
+    if found.is_empty() { vec![(run, true)] } else { found }
 }
 
 #[cfg(test)]
@@ -158,16 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn words_of_taiwan_become_words_of_the_mainland() {
-        let mut text = "资料库与伺服器".to_owned();
-        unify_vocabulary(&mut text);
-        assert_eq!(text, "数据库与服务器");
-    }
-
-    #[test]
     fn fillers_and_generic_words_are_cut_out() {
-        use Stretch::{Generic, Meaning};
-        assert_eq!(stretches("怎么备份数据库的脚本"), [Meaning("备份数据库"), Generic("脚本")]);
-        assert_eq!(stretches("的"), [Generic("的")]);
+        assert_eq!(stretches("怎么备份数据库的脚本"), [("备份数据库", false), ("脚本", true)]);
+        assert_eq!(stretches("的"), [("的", true)]);
     }
 }

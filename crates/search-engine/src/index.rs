@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 use tantivy::columnar::ColumnValues;
 use tantivy::index::SegmentReader;
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{IndexReader, IndexSettings, IndexWriter, InvertedIndexReader, ReloadPolicy, Term};
+use tantivy::{IndexReader, IndexSettings, IndexWriter, InvertedIndexReader, ReloadPolicy, Searcher, Term};
 
 use super::folder::Folder;
 use super::levels::Levels;
 
 /// Raised whenever the same text would be indexed differently: an older index is thrown away.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 const TOKENIZER: &str = "levels";
 
 /// A handle to the index; clones share it.
@@ -51,6 +51,8 @@ pub struct Opened {
 /// What searches see until the next change: the open segments.
 pub(super) struct Snapshot {
     pub(super) segments: Vec<Segment>,
+    pub(super) searcher: Searcher,
+    pub(super) terms: Field,
     pub(super) documents: u64,
     revision: u64,
 }
@@ -152,7 +154,8 @@ impl Snapshot {
                 Ok(Segment { reader: reader.clone(), terms, keys })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { segments, documents: searcher.num_docs(), revision })
+        let documents = searcher.num_docs();
+        Ok(Self { segments, searcher, terms: fields.terms, documents, revision })
     }
 
     /// Whether a document with this term is there and not deleted.

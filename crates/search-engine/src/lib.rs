@@ -7,6 +7,8 @@ mod asked;
 mod book;
 mod changes;
 mod chinese;
+mod concepts;
+mod early;
 mod folder;
 mod index;
 mod levels;
@@ -23,6 +25,7 @@ mod typos;
 pub use index::{Index, Opened};
 pub use matching::Found;
 pub use suggestions::{Learned, Suggestions};
+pub use text::fold;
 
 /// The text of a plugin, as the index wants it.
 #[derive(Debug, Clone, Default, PartialEq)]

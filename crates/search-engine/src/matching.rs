@@ -4,7 +4,8 @@ use anyhow::Result;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::IndexRecordOption;
 
-use super::index::{Index, Segment};
+use super::early;
+use super::index::{Index, Segment, Snapshot};
 use super::query::{List, Plan, plan};
 use super::terms::WORTH;
 
@@ -13,17 +14,29 @@ use super::terms::WORTH;
 pub struct Found {
     /// Keys and scores, best first; at most as many as were asked for.
     pub hits: Vec<(u64, f32)>,
-    /// How many documents answer the query, exactly.
+    /// How many documents answer the query.
     pub answers: usize,
-    /// The same with those that are merely related: they stand behind the answers.
+    /// The same with those that are merely related: they stand behind the answers. At most 10,000.
     pub total: usize,
+    /// Words that were left out because the index does not know them and nothing has the others
+    /// with them.
+    pub ignored: Vec<String>,
+    /// Whether `total` is exact; else it is the least that there are.
+    pub is_exact: bool,
 }
 
+/// Beyond this, documents are not counted.
+pub(super) const MOST_COUNTED: usize = 10_000;
+
 /// Documents that lack more of the query than this answer another question.
-const LEAST_SHARE: f32 = 0.42;
+pub(super) const LEAST_SHARE: f32 = 0.42;
 /// Where fewer documents than this answer it, related ones, which share less, fill up.
+/// Searches for more than so many hits read everything.
+const MOST_EARLY: usize = 200;
 const FEW_ANSWERS: usize = 10;
 const LEAST_RELATED_SHARE: f32 = 0.15;
+/// When words are left out, what is left must be what a plugin is about: its name, id or a tag.
+const LEAST_SUBJECT: f32 = 5.0;
 /// What the most popular plugin gains: less than the step from one field to the next.
 const POPULARITY: f32 = 0.9;
 /// Documents matched in one go: few enough that their scores stay in the processor's cache.
@@ -33,20 +46,40 @@ const STEPS: f32 = 20.0;
 
 impl Index {
     /// Finds plugins for what a user typed. `wanted` filters by key, `popularity` (0 to 1)
-    /// lifts; both are asked about matching plugins only. For page n of a
+    /// lifts; both are asked about matching plugins only. `unwanted`, where known, is how many
+    /// plugins `wanted` refuses; then searches with very many answers end early. For page n of a
     /// result, ask for n pages of hits and take the last.
     pub fn search(
         &self,
         query: &str,
         wanted: &dyn Fn(u64) -> bool,
         popularity: &dyn Fn(u64) -> f32,
+        unwanted: Option<u64>,
         limit_hits: usize,
     ) -> Result<Found> {
         let snapshot = self.snapshot();
-        let plan = plan(query, &snapshot)?;
-        let mut matches = Matches::default();
-        for (number, segment) in snapshot.segments.iter().enumerate() {
-            Matcher::new(&plan, number, segment)?.collect(&plan, segment, wanted, &mut matches);
+        let mut plan = plan(query, &snapshot)?;
+        if let Some(unwanted) = unwanted
+            && (1..=MOST_EARLY).contains(&limit_hits)
+            && let Some(hits) = early::best(&plan, &snapshot, wanted, unwanted, limit_hits)?
+        {
+            let hits = best(hits, popularity, limit_hits);
+            return Ok(Found { hits, answers: MOST_COUNTED, total: MOST_COUNTED, ..Found::default() });
+        }
+        let mut matches = Matches::of(&plan, &snapshot, wanted, 0.0)?;
+        // Written words come first; other names for them help where these find little.
+        if (matches.answers.len() < FEW_ANSWERS || matches.complete == 0) && plan.widen(&snapshot)? {
+            matches = Matches::of(&plan, &snapshot, wanted, 0.0)?;
+        }
+        let mut ignored = Vec::new();
+        if matches.answers.is_empty() {
+            ignored = plan.ignore_unknown();
+            if !ignored.is_empty() {
+                matches = Matches::of(&plan, &snapshot, wanted, LEAST_SUBJECT)?;
+            }
+            if matches.answers.is_empty() {
+                ignored.clear();
+            }
         }
         let answers = matches.answers.len();
         // Nothing is related to what has no answer.
@@ -55,7 +88,7 @@ impl Index {
         let total = answers + related.len();
         let mut hits = best(matches.answers, popularity, limit_hits);
         hits.extend(related.into_iter().take(limit_hits - hits.len()));
-        Ok(Found { hits, answers, total })
+        Ok(Found { hits, answers, total: total.min(MOST_COUNTED), ignored, is_exact: total <= MOST_COUNTED })
     }
 }
 
@@ -65,6 +98,19 @@ struct Matches {
     answers: Vec<(u64, f32)>,
     /// Complete only as long as there are few answers.
     related: Vec<(u64, f32)>,
+    /// How many answers lack nothing of the query.
+    complete: usize,
+}
+
+impl Matches {
+    fn of(plan: &Plan, snapshot: &Snapshot, wanted: &dyn Fn(u64) -> bool, least_score: f32) -> Result<Self> {
+        let mut matches = Self::default();
+        for (number, segment) in snapshot.segments.iter().enumerate() {
+            Matcher::new(plan, number, segment)?.collect(plan, segment, wanted, &mut matches);
+        }
+        matches.answers.retain(|(_, score)| *score >= least_score);
+        Ok(matches)
+    }
 }
 
 /// Sorts by score and popularity, asking for the popularity only of what it can lift into the
@@ -118,13 +164,13 @@ impl Matcher {
             for (score, strength) in worth.iter_mut().zip(WORTH) {
                 *score = (strength * quality * STEPS) as u8;
             }
-            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+            for (_, info) in postings.places.iter().filter(|(segment, _)| *segment == number) {
                 cursors.push(Cursor { postings: open(info)?, at: 0, words: *words, worth });
             }
         }
         let mut exact: Vec<(u32, f32)> = Vec::new();
         for (bonus, postings) in &plan.exact {
-            for (_, info) in postings.iter().filter(|(segment, _)| *segment == number) {
+            for (_, info) in postings.places.iter().filter(|(segment, _)| *segment == number) {
                 let mut postings = open(info)?;
                 while postings.block_len() > 0 {
                     exact.extend(postings.docs().iter().map(|doc| (*doc, *bonus)));
@@ -162,17 +208,16 @@ impl Matcher {
                     if let Ok(found) = self.exact.binary_search_by_key(&doc, |(exact, _)| *exact) {
                         (share, bonus) = (1.0, self.exact[found].1);
                     }
-                    let hits = if share >= LEAST_SHARE {
-                        &mut matches.answers
-                    } else if share >= LEAST_RELATED_SHARE && matches.answers.len() < FEW_ANSWERS {
-                        &mut matches.related
-                    } else {
+                    let is_answer = share >= LEAST_SHARE;
+                    if !is_answer && (share < LEAST_RELATED_SHARE || matches.answers.len() >= FEW_ANSWERS) {
                         continue;
-                    };
+                    }
                     if alive.is_none_or(|alive| alive.is_alive(doc)) {
                         let key = segment.keys.get_val(doc);
                         if wanted(key) {
+                            matches.complete += usize::from(share > 0.99);
                             // The mean over all words, once more reduced by what is missing.
+                            let hits = if is_answer { &mut matches.answers } else { &mut matches.related };
                             hits.push((key, sum / all / STEPS * share + bonus));
                         }
                     }

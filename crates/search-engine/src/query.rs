@@ -1,11 +1,13 @@
 //! What a user asked for, in terms that the index knows.
 
+use std::ops::Range;
+
 use anyhow::Result;
 
 use super::asked::{What, asked};
-use super::chinese::other_name;
+use super::concepts::{self, synonyms};
 use super::index::Snapshot;
-use super::lookup::{Postings, frequency};
+use super::lookup::Postings;
 use super::terms::{EXACT_ID, EXACT_NAME};
 use super::text::{fold, lower, normalize, parts, stem};
 
@@ -19,12 +21,19 @@ const FEW_COMPLETIONS: usize = 16;
 const COMPLETIONS: usize = 40;
 const CHARACTER_COMPLETIONS: usize = 160;
 const LONGEST_NAME: usize = 600;
-
+/// A word in fewer documents than this may as well be the beginning of another.
+const FEW: u32 = 10;
 /// A beginning this long may as well be a mistyped word: `rediss` begins `redis-sentinel`.
 const LEAST_FOR_BOTH: usize = 5;
 
 /// What a word that says nearly nothing weighs.
 const GENERIC_WEIGHT: f32 = 0.15;
+/// An unknown word weighs more than any known one: what has only the other half of a query of two
+/// words is not what was asked for.
+const UNKNOWN: f32 = 1.5;
+/// What a pair of characters weighs that is the end of one word and the beginning of the next: it
+/// tells `日志清理` from `日志` and `清理` far apart, no more.
+const BRIDGE: f32 = 0.1;
 
 // How much another form of a word is worth, compared with the word itself.
 const STEM: f32 = 0.94;
@@ -43,6 +52,9 @@ pub(super) struct Plan {
     pub(super) lists: Vec<List>,
     /// Documents whose id or name is the query, with what that adds to their score.
     pub(super) exact: Vec<(f32, Postings)>,
+    parts: Vec<Part>,
+    /// What the index does not know.
+    unknown: Vec<Unknown>,
 }
 
 /// The documents with one term.
@@ -51,6 +63,26 @@ pub(super) struct List {
     pub(super) words: u32,
     pub(super) quality: f32,
     pub(super) postings: Postings,
+}
+
+/// A part of the query as it was written.
+struct Part {
+    text: String,
+    is_generic: bool,
+    /// The number of its first word.
+    first: usize,
+}
+
+struct Unknown {
+    text: String,
+    words: u32,
+}
+
+impl Unknown {
+    /// How many words it is, as Chinese ones are long.
+    fn size(&self) -> usize {
+        if self.text.is_ascii() { 1 } else { self.text.chars().count().div_ceil(2) }
+    }
 }
 
 /// Understands a query against the terms of the index as it is now.
@@ -62,10 +94,12 @@ pub(super) fn plan(query: &str, snapshot: &Snapshot) -> Result<Plan> {
     let asked = asked(&normal, 2 * MOST_WORDS);
     let mut before: Option<(&str, u32)> = None;
     for (i, part) in asked.iter().enumerate() {
-        if planner.plan.weights.len() >= MOST_WORDS {
+        let first = planner.plan.weights.len();
+        if first >= MOST_WORDS {
             break;
         }
-        let first = planner.plan.weights.len();
+        let (What::Word { text, .. } | What::Dense(text)) = &part.what;
+        planner.plan.parts.push(Part { text: text.to_string(), is_generic: part.is_generic, first });
         match &part.what {
             What::Word { text, original, with_symbols } => {
                 planner.word(text, original, with_symbols.as_deref(), i + 1 == asked.len())?;
@@ -83,10 +117,58 @@ pub(super) fn plan(query: &str, snapshot: &Snapshot) -> Result<Plan> {
         }
         if part.is_generic {
             let added = &mut planner.plan.weights[first..];
-            added.iter_mut().for_each(|weight| *weight *= GENERIC_WEIGHT);
+            added.iter_mut().for_each(|weight| *weight = weight.min(1.0) * GENERIC_WEIGHT);
         }
     }
     Ok(planner.plan)
+}
+
+impl Plan {
+    /// Adds what the query's words are called otherwise; tells whether there is anything.
+    pub(super) fn widen(&mut self, snapshot: &Snapshot) -> Result<bool> {
+        let lists = self.lists.len();
+        let mut planner = Planner { snapshot, plan: std::mem::take(self) };
+        let parts = std::mem::take(&mut planner.plan.parts);
+        let mut before: Option<&Part> = None;
+        for (i, part) in parts.iter().enumerate() {
+            let next = parts.get(i + 1).map_or(planner.plan.weights.len(), |next| next.first);
+            if !part.text.is_ascii() {
+                planner.dense_synonyms(&part.text, part.first)?;
+                before = None;
+                continue;
+            }
+            planner.synonyms(&part.text, bits(part.first..next))?;
+            if let Some(stem) = stem(&part.text) {
+                planner.synonyms(&stem, bits(part.first..next))?;
+            }
+            if let Some(before) = before {
+                planner.synonyms(&format!("{}{}", before.text, part.text), bits(before.first..next))?;
+            }
+            before = Some(part);
+        }
+        *self = planner.plan;
+        self.parts = parts;
+        Ok(self.lists.len() > lists)
+    }
+
+    /// Goes on without the words that the index does not know, unless there are no others that
+    /// say something. Returns them.
+    pub(super) fn ignore_unknown(&mut self) -> Vec<String> {
+        let unknown = self.unknown.iter().fold(0, |words, unknown| words | unknown.words);
+        let says_something = |number: &usize| {
+            let part = self.parts.iter().rev().find(|part| part.first <= *number);
+            self.weights[*number] > BRIDGE && part.is_some_and(|part| !part.is_generic)
+        };
+        let known = (0..self.weights.len()).filter(|number| unknown >> number & 1 == 0).filter(says_something).count();
+        // What is left of a question must be most of it.
+        if known < self.unknown.iter().map(Unknown::size).sum::<usize>().max(1) {
+            return Vec::new();
+        }
+        for (number, weight) in self.weights.iter_mut().enumerate() {
+            *weight *= f32::from(u8::from(unknown >> number & 1 == 0));
+        }
+        self.unknown.drain(..).map(|unknown| unknown.text).collect()
+    }
 }
 
 struct Planner<'a> {
@@ -112,7 +194,7 @@ impl Planner<'_> {
         if let Some(text) = with_symbols {
             let postings = self.snapshot.find(text)?;
             if !postings.is_empty() {
-                let weight = self.weight(frequency(&postings));
+                let weight = self.weight(postings.frequency());
                 self.add_word(weight, [(1.0, postings)]);
                 return Ok(());
             }
@@ -120,62 +202,70 @@ impl Planner<'_> {
         let direct = self.snapshot.find(word)?;
         let mut lists = Vec::new();
         let is_known = !direct.is_empty();
-        let mut known = frequency(&direct);
+        let mut known = direct.frequency();
         lists.push((1.0, direct));
         if let Some(stem) = stem(word) {
             let postings = self.snapshot.find(&stem)?;
-            known = known.max(frequency(&postings));
+            known = known.max(postings.frequency());
             lists.push((STEM, postings));
         }
         let is_whole = known > 0;
-        if is_last || !is_whole {
+        if (is_last && known < FEW) || (!is_whole && word.len() > 2) {
             let (quality, most) = if is_known { (FURTHER, FEW_COMPLETIONS) } else { (COMPLETION, COMPLETIONS) };
             let completions = self.snapshot.completions(word, most)?;
-            known = known.max(completions.iter().map(frequency).max().unwrap_or(0));
+            known = known.max(completions.iter().map(Postings::frequency).max().unwrap_or(0));
             lists.extend(completions.into_iter().map(|postings| (quality, postings)));
         }
-        if known > 0 {
-            for part in parts(original).iter().filter(|part| part.len() > 2) {
-                lists.push((PART, self.snapshot.find(&lower(part))?));
-            }
-            let (weight, first) = (self.weight(known), self.plan.weights.len());
-            self.add_word(weight, lists);
-            if !is_whole && word.len() >= LEAST_FOR_BOTH {
-                self.corrected(self.snapshot.corrections(word)?, FURTHER, self.words_from(first))?;
-            }
-            return Ok(());
+        if known == 0 {
+            return self.unknown(word, original);
         }
-        self.unknown(word, original)
+        for part in parts(original).iter().filter(|part| part.len() > 2 && !is_number(part)) {
+            lists.push((PART, self.snapshot.find(&lower(part))?));
+        }
+        let (weight, first) = (self.weight(known), self.plan.weights.len());
+        self.add_word(weight, lists);
+        if !is_whole && word.len() >= LEAST_FOR_BOTH {
+            self.corrected(self.snapshot.corrections(word)?, FURTHER, self.words_from(first))?;
+        }
+        Ok(())
     }
 
-    /// A word that the index does not know as it is: perhaps two words, perhaps mistyped.
+    /// A word that the index does not know as it is: perhaps two words, in pinyin, or mistyped.
     fn unknown(&mut self, word: &str, original: &str) -> Result<()> {
         let first = self.plan.weights.len();
         for part in self.split(word, original)? {
-            let weight = self.weight(frequency(&part)) / 2.0;
+            let weight = self.weight(part.frequency()) / 2.0;
             self.add_word(weight, [(SPLIT, part)]);
         }
-        let corrections = self.snapshot.corrections(word)?;
-        if self.plan.weights.len() == first {
-            let known = corrections.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
-            let weight = match known {
-                // The version in `mysql 8.4` must not decide what is found.
-                0 if word.bytes().all(|byte| byte.is_ascii_digit()) => GENERIC_WEIGHT,
-                0 => UNKNOWN,
-                known => self.weight(known),
-            };
+        let is_split = self.plan.weights.len() > first;
+        let may_be_pinyin = !is_split && word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let read = if may_be_pinyin { self.snapshot.pinyin(word, COMPLETIONS)? } else { Vec::new() };
+        let mut corrections = self.snapshot.corrections(word)?;
+        if let Some(stem) = stem(word).filter(|_| corrections.is_empty()) {
+            corrections = self.snapshot.corrections(&stem)?;
+            // Short as stems are, less of them would be any word.
+            corrections.retain(|meant| meant.term.len() >= stem.len() && meant.term[..1] == stem[..1]);
+        }
+        if !is_split {
+            let known = corrections.iter().chain(&read).map(Postings::frequency).max();
+            let weight = known.map_or(UNKNOWN, |known| self.weight(known));
             self.add_word(weight, []);
+            if known.is_none() {
+                self.plan.unknown.push(Unknown { text: original.to_owned(), words: self.words_from(first) });
+            }
         }
         let words = self.words_from(first);
-        self.corrected(corrections, CORRECTION, words)
+        let quality = if read.is_empty() { CORRECTION } else { FURTHER };
+        read.into_iter().for_each(|postings| self.list(words, CORRECTION, postings));
+        self.corrected(corrections, quality, words)
     }
 
-    fn corrected(&mut self, corrections: Vec<(String, Postings)>, quality: f32, words: u32) -> Result<()> {
-        for (meant, postings) in corrections {
-            self.list(words, quality, postings);
-            if let Some(stem) = stem(&meant) {
+    fn corrected(&mut self, corrections: Vec<Postings>, quality: f32, words: u32) -> Result<()> {
+        for meant in corrections {
+            if let Some(stem) = stem(&meant.term) {
                 self.list(words, quality * STEM, self.snapshot.find(&stem)?);
             }
+            self.list(words, quality, meant);
         }
         Ok(())
     }
@@ -190,9 +280,9 @@ impl Planner<'_> {
                 postings => Ok(postings),
             }
         };
-        if parts.len() > 1 {
-            let found: Vec<Postings> =
-                parts.iter().filter(|part| part.len() > 1).map(|part| known(&lower(part))).collect::<Result<_>>()?;
+        let words = parts.iter().filter(|part| part.len() > 1 && !is_number(part));
+        if parts.len() > 1 && words.clone().next().is_some() {
+            let found: Vec<Postings> = words.map(|part| known(&lower(part))).collect::<Result<_>>()?;
             if found.iter().all(|postings| !postings.is_empty()) {
                 return Ok(found);
             }
@@ -204,11 +294,11 @@ impl Planner<'_> {
         let mut best_frequency = 0;
         for at in 3..word.len().saturating_sub(2) {
             let left = self.snapshot.find(&word[..at])?;
-            if frequency(&left) <= best_frequency {
+            if left.frequency() <= best_frequency {
                 continue;
             }
             let right = known(&word[at..])?;
-            let frequency = frequency(&left).min(frequency(&right));
+            let frequency = left.frequency().min(right.frequency());
             if frequency > best_frequency {
                 best_frequency = frequency;
                 best = vec![left, right];
@@ -220,40 +310,91 @@ impl Planner<'_> {
     /// Neighbouring characters are words to each other; pairs that merely bridge two known words
     /// (`清理日志` for `日志清理`) count little.
     fn dense(&mut self, run: &str) -> Result<()> {
-        let bounds: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).take(MOST_WORDS + 2).collect();
-        let characters = bounds.len() - 1;
-        if characters == 1 {
-            let mut lists: Vec<_> = self
-                .snapshot
-                .completions(run, CHARACTER_COMPLETIONS)?
-                .into_iter()
-                .map(|postings| (1.0, postings))
-                .collect();
-            lists.push((1.0, self.snapshot.find(run)?));
-            let known = lists.iter().map(|(_, postings)| frequency(postings)).max().unwrap_or(0);
-            let weight = if known > 0 { 0.5 * self.weight(known) } else { 0.5 * UNKNOWN };
-            self.add_word(weight, lists);
-            return Ok(());
+        let bounds = bounds(run);
+        if bounds.len() == 2 {
+            return self.character(run);
         }
         let pairs: Vec<Postings> =
             bounds.windows(3).map(|bound| self.snapshot.find(&run[bound[0]..bound[2]])).collect::<Result<_>>()?;
-        let frequencies: Vec<u32> = pairs.iter().map(frequency).collect();
+        let frequencies: Vec<u32> = pairs.iter().map(Postings::frequency).collect();
         let any_known = frequencies.iter().any(|frequency| *frequency > 0);
-        let is_bridge: Vec<bool> = (0..pairs.len()).map(|i| bridges(&frequencies, i)).collect();
-        let mut weights: Vec<f32> = Vec::with_capacity(pairs.len());
-        for word in is_bridge.chunk_by(|a, b| a == b) {
-            let start = weights.len();
-            weights.extend(frequencies[start..start + word.len()].iter().map(|frequency| match frequency {
-                _ if word[0] => BRIDGE,
-                0 if any_known => 0.9 * share(word.len()),
-                0 => UNKNOWN * share(word.len()),
-                known => self.weight(*known) * share(word.len()),
-            }));
+        let kinds: Vec<(bool, bool)> =
+            (0..pairs.len()).map(|i| (frequencies[i] > 0, bridges(&frequencies, i))).collect();
+        let mut pairs = pairs.into_iter();
+        let mut end = 0;
+        for word in kinds.chunk_by(|a, b| a == b) {
+            let start = end;
+            end += word.len();
+            let first = self.plan.weights.len();
+            // Characters that no known pair holds.
+            let left = bounds[start + usize::from(start > 0)];
+            let right = bounds[end + usize::from(end == kinds.len())];
+            let weight = match word[0] {
+                (_, true) => BRIDGE,
+                (false, _) if any_known && run[left.min(right)..right].chars().nth(1).is_none() => BRIDGE,
+                (false, _) => {
+                    let words = bits(first..MOST_WORDS.min(first + word.len()));
+                    self.plan.unknown.push(Unknown { text: run[left..right].to_owned(), words });
+                    UNKNOWN * share(word.len())
+                }
+                // As rare as its rarest part.
+                (true, false) => {
+                    self.weight(frequencies[start..end].iter().copied().min().unwrap_or(0)) * share(word.len())
+                }
+            };
+            for pair in pairs.by_ref().take(word.len()) {
+                self.add_word(weight, [(1.0, pair)]);
+            }
         }
-        for (i, (weight, pair)) in weights.into_iter().zip(pairs).enumerate() {
-            let other = other_name(&run[bounds[i]..bounds[i + 2]]);
-            let other = other.map_or(Ok(Vec::new()), |name| self.snapshot.find(name))?;
-            self.add_word(weight, [(1.0, pair), (CORRECTION, other)]);
+        Ok(())
+    }
+
+    fn character(&mut self, character: &str) -> Result<()> {
+        let completions = self.snapshot.completions(character, CHARACTER_COMPLETIONS)?;
+        let mut lists: Vec<_> = completions.into_iter().map(|postings| (1.0, postings)).collect();
+        lists.push((1.0, self.snapshot.find(character)?));
+        let known = lists.iter().map(|(_, postings)| postings.frequency()).max().unwrap_or(0);
+        let weight = if known > 0 { self.weight(known) } else { UNKNOWN };
+        self.add_word(0.5 * weight, lists);
+        Ok(())
+    }
+
+    /// The longest names in a run of Chinese characters that have others.
+    fn dense_synonyms(&mut self, run: &str, first: usize) -> Result<()> {
+        let bounds = bounds(run);
+        let mut start = 0;
+        while start + 2 < bounds.len() {
+            let longest = (start + concepts::LONGEST).min(bounds.len() - 1);
+            let known = |end: &usize| !synonyms(&run[bounds[start]..bounds[*end]]).is_empty();
+            let end = (start + 2..=longest).rev().find(known);
+            if let Some(end) = end {
+                let words = bits(first + start..(first + end - 1).min(MOST_WORDS));
+                self.synonyms(&run[bounds[start]..bounds[end]], words)?;
+            }
+            start = end.unwrap_or(start + 1);
+        }
+        Ok(())
+    }
+
+    fn synonyms(&mut self, name: &str, words: u32) -> Result<()> {
+        for synonym in synonyms(name) {
+            let mut forms = Vec::new();
+            if synonym.name.is_ascii() {
+                forms.push(self.snapshot.find(&synonym.name)?);
+                forms.extend(stem(&synonym.name).map(|stem| self.snapshot.find(&stem)).transpose()?);
+            } else {
+                // The rarest pair of a name is found in hardly anything else.
+                let bounds = bounds(&synonym.name);
+                let pairs: Vec<Postings> = bounds
+                    .windows(3)
+                    .map(|bound| self.snapshot.find(&synonym.name[bound[0]..bound[2]]))
+                    .collect::<Result<_>>()?;
+                forms.extend(pairs.into_iter().min_by_key(Postings::frequency));
+            }
+            if forms.iter().any(|form| !form.is_empty()) {
+                self.plan.unknown.retain(|unknown| unknown.words & words == 0);
+            }
+            forms.into_iter().for_each(|form| self.list(words, synonym.quality, form));
         }
         Ok(())
     }
@@ -261,7 +402,7 @@ impl Planner<'_> {
     /// Rare words say more; nothing is so common that it says nothing.
     fn weight(&self, frequency: u32) -> f32 {
         let all = (1.0 + self.snapshot.documents as f32).ln().max(1.0);
-        0.6 + 0.4 * (1.0 - (1.0 + frequency as f32).ln() / all).clamp(0.0, 1.0)
+        COMMONEST + (1.0 - COMMONEST) * (1.0 - (1.0 + frequency as f32).ln() / all).clamp(0.0, 1.0)
     }
 
     fn add_word(&mut self, weight: f32, lists: impl IntoIterator<Item = (f32, Postings)>) {
@@ -275,7 +416,7 @@ impl Planner<'_> {
     }
 
     fn words_from(&self, first: usize) -> u32 {
-        (first..self.plan.weights.len()).fold(0, |words, i| words | 1 << i)
+        bits(first..self.plan.weights.len())
     }
 
     fn list(&mut self, words: u32, quality: f32, postings: Postings) {
@@ -292,16 +433,26 @@ fn bridges(frequencies: &[u32], i: usize) -> bool {
     neighbours.is_some_and(|(left, right)| frequencies[i] * 3 <= left.min(right) && left.min(right) > 0)
 }
 
-/// What such a pair weighs: it tells `日志清理` from `日志` and `清理` far apart, no more.
-const BRIDGE: f32 = 0.1;
-
 /// What each pair of a Chinese word weighs, compared with a word of one pair: longer words weigh
 /// more in total, yet `数据库` must not weigh twice as much as `备份`.
 fn share(pairs: usize) -> f32 {
     let pairs = pairs as f32;
-    (f32::midpoint(pairs, 1.0)).sqrt() / pairs
+    (pairs / 2.0).max(1.0).sqrt() / pairs
 }
 
-/// An unknown word weighs more than any known one: what has only the other half of a query of two
-/// words is not what was asked for.
-const UNKNOWN: f32 = 1.3;
+/// Where the characters of a run begin and end, as many as are considered.
+fn bounds(run: &str) -> Vec<usize> {
+    run.char_indices().map(|(at, _)| at).chain([run.len()]).take(MOST_WORDS + 2).collect()
+}
+
+/// One bit for each of these words.
+fn bits(words: Range<usize>) -> u32 {
+    words.fold(0, |bits, word| bits | 1 << word)
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a word in every document weighs.
+const COMMONEST: f32 = 0.4;

@@ -4,6 +4,8 @@
 
 use std::cell::RefCell;
 
+use pinyin::ToPinyin;
+
 use super::Document;
 use super::text::{Piece, fold, lower, normalize, parts, pieces, squash, stem};
 
@@ -12,6 +14,8 @@ pub(super) const EXACT_ID: char = '\u{1}';
 pub(super) const EXACT_NAME: char = '\u{2}';
 /// The first letter or two of a word in a name, id or tag.
 pub(super) const BEGINNING: char = '\u{3}';
+/// How some characters of a name or tag are read: in full (`beifen`) or the initials (`bf`).
+pub(super) const PINYIN: char = '\u{4}';
 
 const AUTHOR: u16 = 1;
 const SCRIPT: u16 = 1 << 1;
@@ -27,30 +31,23 @@ const NAMESAKE: u16 = 1 << 7;
 /// The whole id or name, but for its separators.
 const WHOLE: u16 = 1 << 8;
 
-/// How much a match of each strength is worth. Steps between fields are wider than what
-/// popularity may add, steps inside a field are narrower. Strengths are numbered by how common
-/// they are, because the index is handed a term as often as its strength says.
-pub(super) const WORTH: [f32; 14] = [0.0, 4.4, 4.0, 8.0, 6.5, 3.0, 9.5, 10.1, 2.0, 11.0, 8.3, 6.8, 9.8, 10.4];
+/// How much a match of each strength is worth; more for greater ones, so that the index knows where
+/// the best are. Steps between fields are wider than what popularity may add, steps inside a field
+/// are narrower.
+pub(super) const WORTH: [f32; 14] = [0.0, 2.0, 3.0, 4.0, 4.4, 6.5, 6.8, 8.0, 8.3, 9.5, 9.8, 10.1, 10.4, 11.0];
 
 fn strength(places: u16, repeated: bool) -> u8 {
     let has = |place| places & place != 0;
-    let elsewhere = has(TAG | DESCRIPTION);
-    if has(WHOLE) {
-        9
-    } else if has(NAMESAKE) {
-        if elsewhere { 13 } else { 7 }
-    } else if has(NAME) {
-        if elsewhere { 12 } else { 6 }
-    } else if has(ID) {
-        if elsewhere { 10 } else { 3 }
-    } else if has(TAG) {
-        if has(DESCRIPTION) { 11 } else { 4 }
-    } else if has(DESCRIPTION) {
-        if has(PROMINENT) || repeated { 1 } else { 2 }
-    } else if has(SCRIPT) {
-        5
-    } else {
-        8
+    let elsewhere = u8::from(has(TAG | DESCRIPTION));
+    match () {
+        () if has(WHOLE) => 13,
+        () if has(NAMESAKE) => 11 + elsewhere,
+        () if has(NAME) => 9 + elsewhere,
+        () if has(ID) => 7 + elsewhere,
+        () if has(TAG) => 5 + u8::from(has(DESCRIPTION)),
+        () if has(DESCRIPTION) => 3 + u8::from(has(PROMINENT) || repeated),
+        () if has(SCRIPT) => 2,
+        () => 1,
     }
 }
 
@@ -59,6 +56,8 @@ const MOST_CHARACTERS: usize = 4_000;
 /// What counts as early in a description, in bytes.
 const PROMINENT_BYTES: usize = 60;
 const LONGEST_COMPOUND: usize = 40;
+/// The most characters whose readings are one term.
+const MOST_SYLLABLES: usize = 4;
 
 /// Collects a document's terms; reused from document to document to save allocations.
 #[derive(Default)]
@@ -206,6 +205,19 @@ impl Collector {
             (first, second) = (second, third);
         }
         self.add(&run[first..second], place);
+        if place & (NAME | TAG) != 0 {
+            self.readings(&run, place);
+        }
+    }
+
+    /// From every character on, so that a beginning of some term is the reading of any part.
+    fn readings(&mut self, run: &str, place: u16) {
+        let syllables: Vec<&str> = run.to_pinyin().map(|pinyin| pinyin.map_or("", |pinyin| pinyin.plain())).collect();
+        for start in 0..syllables.len().saturating_sub(1) {
+            let part = &syllables[start..syllables.len().min(start + MOST_SYLLABLES)];
+            self.marked(PINYIN, &part.concat().replace('ü', "v"), place);
+            self.marked(PINYIN, &part.iter().filter_map(|syllable| syllable.get(..1)).collect::<String>(), place);
+        }
     }
 
     fn marked(&mut self, mark: char, term: &str, place: u16) {
@@ -278,8 +290,18 @@ mod tests {
     #[test]
     fn terms_hold_forms_that_users_type() {
         let strengths = strengths(&document());
-        for term in ["志清", "理", "logcleaner", "jsonformatter", "realtime", "clean", "\u{1}log-cleaner", "\u{3}lo"]
-        {
+        for term in [
+            "志清",
+            "理",
+            "logcleaner",
+            "jsonformatter",
+            "realtime",
+            "clean",
+            "\u{1}log-cleaner",
+            "\u{3}lo",
+            "\u{4}rizhi",
+            "\u{4}rz",
+        ] {
             assert!(strengths.contains_key(term), "{term}");
         }
     }

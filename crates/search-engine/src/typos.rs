@@ -1,31 +1,31 @@
-//! Words one typing error away: a letter too many, missing, wrong, or two exchanged. The first
-//! letter must be right; people rarely miss it, and it keeps the search narrow. Words that are
-//! wrong there are few enough to be listed.
+//! Words one or two typing errors away: a letter too many, missing, wrong, or two exchanged. The
+//! first letter must be right; people rarely miss it, and it keeps the search narrow. Words that
+//! are wrong there are few enough to be listed.
+//!
+//! The library's automata answer the same, but to build one takes longer than the whole search.
 
 use tantivy_fst::Automaton;
 
 /// Accepts what is exactly or almost the word, as it walks the index's term dictionary.
-pub(super) struct OneError {
+pub(super) struct Almost {
     word: Vec<u8>,
+    most_errors: usize,
 }
 
-/// Sets of positions in the word, one bit each.
-#[derive(Clone, Copy)]
+/// Sets of positions in the word, one bit each, by the number of errors on the way there.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Positions {
-    /// Reached without an error.
-    clean: u32,
-    /// Reached with one error.
-    erred: u32,
+    reached: [u32; 3],
     /// Waiting for the first of two exchanged letters.
-    exchanging: u32,
+    exchanging: [u32; 3],
 }
 
-impl OneError {
+impl Almost {
     /// Only words of 4 to 30 ASCII letters and digits: shorter ones are one error away from
     /// everything.
-    pub(super) fn new(word: &str) -> Option<Self> {
+    pub(super) fn new(word: &str, most_errors: usize) -> Option<Self> {
         let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (plain && (4..=30).contains(&word.len())).then(|| Self { word: word.as_bytes().to_vec() })
+        (plain && (4..=30).contains(&word.len())).then(|| Self { word: word.as_bytes().to_vec(), most_errors })
     }
 
     /// Bits of the positions whose next letter is this byte.
@@ -38,43 +38,39 @@ impl OneError {
     }
 }
 
-impl Automaton for OneError {
+impl Automaton for Almost {
     type State = Positions;
 
     fn start(&self) -> Positions {
-        Positions { clean: 1, erred: 0, exchanging: 0 }
+        Positions { reached: [1, 0, 0], ..Positions::default() }
     }
 
     fn is_match(&self, state: &Positions) -> bool {
-        // A clean walk one letter short of the end has that letter missing.
-        (state.clean | state.erred) & self.end() != 0 || state.clean << 1 & self.end() != 0
+        state.reached.iter().any(|reached| reached & self.end() != 0)
     }
 
     fn can_match(&self, state: &Positions) -> bool {
-        state.clean | state.erred | state.exchanging != 0
+        state.reached.iter().chain(&state.exchanging).any(|positions| *positions != 0)
     }
 
     fn accept(&self, state: &Positions, byte: u8) -> Positions {
         let expecting = self.expecting(byte);
         let within = self.end() | (self.end() - 1);
-        let clean = (state.clean & expecting) << 1;
-        if state.clean == 1 {
-            return Positions { clean, erred: 0, exchanging: 0 };
-        }
-        let letters = state.clean & (self.end() - 1);
-        let extra = state.clean;
-        let wrong = letters << 1;
-        let missing = (letters << 1 & expecting) << 1;
-        let exchanged = (state.exchanging & expecting) << 2;
-        Positions {
-            clean,
-            erred: ((state.erred & expecting) << 1 | extra | wrong | missing | exchanged) & within,
+        let mut next = Positions::default();
+        next.reached[0] = (state.reached[0] & expecting) << 1;
+        let is_first = state.reached[0] == 1;
+        for errors in 1..=self.most_errors {
+            let before = if is_first { 0 } else { state.reached[errors - 1] };
+            let (extra, wrong, missing) = (before, before << 1, next.reached[errors - 1] << 1);
+            let exchanged = (state.exchanging[errors - 1] & expecting) << 2;
+            let right = (state.reached[errors] & expecting) << 1;
+            next.reached[errors] = (right | extra | wrong | missing | exchanged) & within;
             // The letter after next came first; the next one must follow now.
-            exchanging: state.clean & expecting >> 1,
+            next.exchanging[errors - 1] = before & expecting >> 1;
         }
+        next
     }
 }
-
 /// What a word of ASCII letters may have been meant to be if its first letter is missing, too
 /// much, exchanged with the next, or wrong. Four letters only tell what is missing before them.
 pub(super) fn other_starts(word: &str) -> Vec<String> {
@@ -92,7 +88,7 @@ mod tests {
     use super::*;
 
     fn accepts(word: &str, other: &str) -> bool {
-        let automaton = OneError::new(word).expect("a plain word");
+        let automaton = Almost::new(word, 1).expect("a plain word");
         let state = other.bytes().fold(automaton.start(), |state, byte| automaton.accept(&state, byte));
         automaton.is_match(&state)
     }
@@ -110,7 +106,7 @@ mod tests {
         for typed in ["locker", "ocker", "odcker", "dcke", "dokre", "dooker1", "dockster", "rocker"] {
             assert!(!accepts(typed, "docker"), "{typed}");
         }
-        assert!(OneError::new("git").is_none() && OneError::new("日志清理").is_none());
+        assert!(Almost::new("git", 1).is_none() && Almost::new("日志清理", 1).is_none());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Act {
 /// Notes an act.
 ///
 /// # Errors
-/// When the database is away; the act is then undone with the transaction.
+/// If the database is unavailable; the act is then undone with the transaction.
 pub async fn record(
     db: &mut PgConnection,
     actor: &str,
@@ -49,7 +49,7 @@ pub async fn record(
 /// One page of the log, newest first, all of it or that of one target.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn list(db: &PgPool, target: Option<&str>, limit: i64, offset: i64) -> Result<(Vec<Act>, i64)> {
     let acts = query_as!(
         Act,

@@ -37,6 +37,9 @@ use crate::{
 /// The longest address answered, in bytes.
 const MAX_URI: usize = 16 * 1024;
 
+/// Reads the user from a session token, without asking the database.
+pub type ClaimedUser = Box<dyn Fn(&str) -> Option<i64> + Send + Sync>;
+
 /// What policies are applied with.
 pub struct Enforcer {
     /// The budgets.
@@ -46,7 +49,7 @@ pub struct Enforcer {
     /// Times, and the proxies that are believed.
     pub server: config::Server,
     /// The user whom a session token with our signature names.
-    pub claimed_user: Box<dyn Fn(&str) -> Option<i64> + Send + Sync>,
+    pub claimed_user: ClaimedUser,
 }
 
 /// Puts a policy around a route.
@@ -207,7 +210,7 @@ enum Credentials {
     None,
 }
 
-/// The budget of a request whose user the headers do not prove: an extension of the request, for whoever finds out.
+/// The budget of a request whose user the headers do not prove: an extension of the request, read by the extractors that find out.
 ///
 /// What nobody draws by the end of the request is drawn from the budget of its address.
 #[derive(Clone)]

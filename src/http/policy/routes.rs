@@ -32,10 +32,16 @@ struct Route<S> {
     handler: MethodRouter<S>,
 }
 
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self { routes: Vec::new(), routers: Vec::new(), document: OpenApiRouter::new() }
+    }
+}
+
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes.
     pub fn new() -> Self {
-        Self { routes: Vec::new(), routers: Vec::new(), document: OpenApiRouter::new() }
+        Self::default()
     }
 
     /// Adds one operation of the API: what `routes!` makes of one handler.

@@ -66,7 +66,7 @@ pub async fn forget_segments(db: &mut PgConnection, ids: &[Uuid]) -> Result<()> 
 /// Forgets segments so old that their files are long gone.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn forget_old_segments(db: &mut PgConnection) -> Result<()> {
     query!("delete from counted_segments where counted_at < now() - interval '90 days'").execute(db).await?;
     Ok(())
@@ -83,7 +83,7 @@ pub struct RatingChange {
 /// Brings a plugin's sum and number of ratings up to date with one change.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn apply_rating(db: &mut PgConnection, id: &str, change: &RatingChange) -> Result<()> {
     let sum = i64::from(change.after.unwrap_or(0)) - i64::from(change.before.unwrap_or(0));
     let count = i64::from(change.after.is_some()) - i64::from(change.before.is_some());

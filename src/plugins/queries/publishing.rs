@@ -46,7 +46,7 @@ pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Re
 
 /// Keeps everybody from publishing under an id until the transaction ends, be it taken or free.
 /// For transactions that are rolled back: a free id gets a row.
-pub async fn hold_id(db: &mut PgConnection, id: &str) -> Result<()> {
+pub async fn reserve_id(db: &mut PgConnection, id: &str) -> Result<()> {
     query!(
         "insert into plugins (id, name, description, author) values ($1, '', '', '') on conflict (id) do nothing",
         id
@@ -225,12 +225,12 @@ pub async fn clear_current(db: &mut PgConnection, id: &str) -> Result<()> {
 }
 
 /// Notes that the plugin was changed now, by publishing, yanking or its state.
-pub async fn touch(db: &mut PgConnection, id: &str) -> Result<()> {
+pub async fn set_updated_at(db: &mut PgConnection, id: &str) -> Result<()> {
     query!("update plugins set updated_at = now() where id = $1", id).execute(db).await?;
     Ok(())
 }
 
-/// Yanks a version or takes that back; false when it was so already.
+/// Yanks a version or unyanks it; false when it was so already.
 pub async fn set_yanked(
     db: &mut PgConnection,
     id: &str,

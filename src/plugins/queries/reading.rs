@@ -264,7 +264,7 @@ pub struct AdminRow {
 /// One page of all plugins, banned ones too, newest change first.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is unavailable.
 pub async fn list_for_admin(
     db: &PgPool,
     status: Option<Status>,

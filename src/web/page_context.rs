@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The frame of a page: language, viewer, addresses.
-pub(super) struct Look {
+pub(super) struct PageContext {
     pub lang: Lang,
     /// `light` or `dark`; empty for what the system prefers.
     pub theme: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Look {
     pub path: String,
     /// Its query without the language and the notice.
     pub query: String,
-    /// Where this site is, without a trailing slash. Answers that hold it are sent by [`Look::show`] or [`Look::file`],
+    /// Where this site is, without a trailing slash. Answers that hold it are sent by [`PageContext::show`] or [`PageContext::file`],
     /// which keep a site named by its visitors out of shared caches.
     pub base: String,
     /// What was just done.
@@ -45,7 +45,7 @@ pub(super) struct Viewer {
     pub is_admin: bool,
 }
 
-impl Look {
+impl PageContext {
     /// The text of the page's language.
     pub fn t<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
         self.lang.pick(zh, en)
@@ -150,7 +150,7 @@ impl Look {
     }
 }
 
-impl Look {
+impl PageContext {
     /// A text for programs, which anybody may keep for so many seconds when the address of the site is configured. Else it
     /// is what the request called it, and one visitor's answer must reach no other.
     pub fn file(&self, media: &'static str, seconds: u32, text: String) -> Response {
@@ -229,7 +229,7 @@ fn base(web: &Web, headers: &HeaderMap, is_secure: bool) -> String {
 }
 
 /// The frame alone, for what is the same for everybody.
-impl FromRequestParts<Arc<Web>> for Look {
+impl FromRequestParts<Arc<Web>> for PageContext {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Infallible> {
@@ -242,8 +242,8 @@ pub(super) mod tests {
     use super::*;
 
     /// A frame in English for somebody unknown.
-    pub(in crate::web) fn look() -> Look {
-        Look {
+    pub(in crate::web) fn look() -> PageContext {
+        PageContext {
             lang: Lang::En,
             theme: "",
             viewer: None,
@@ -267,7 +267,7 @@ pub(super) mod tests {
     #[test]
     fn parameters_that_mean_nothing_are_forgotten() {
         let kept = |query: &str, known: &[&str]| {
-            let mut look = Look { query: query.into(), ..look() };
+            let mut look = PageContext { query: query.into(), ..look() };
             look.keep_parameters(known);
             look.query
         };
