@@ -118,9 +118,7 @@ mod tests {
 
     #[test]
     fn names_that_look_alike_fold_to_the_same() {
-        for (_, latins) in LOOK_ALIKES.iter().filter(|(others, latins)| others.chars().count() != latins.len()) {
-            panic!("{latins}");
-        }
+        assert!(LOOK_ALIKES.iter().all(|(others, latins)| others.chars().count() == latins.len()));
         for name in ["port check", "PORT-CHECK", "Ｐｏｒｔ Ｃｈｅｃｋ", "Pórt  Chéck!", "роrt сhесk", "p0rt_check"]
         {
             assert_eq!(folded(name), "portcheck", "{name}");

@@ -278,7 +278,7 @@ async fn lists_are_sorted_by_the_downloads_of_the_last_seven_days(db: PgPool) {
 async fn operators_narrow_a_list(db: PgPool) {
     let app = TestApp::new(db).await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
-    ada.publish(&package("hello").set("tags", json!(["demo", "网络"])).set("author", "Ada L")).await.expect(201);
+    ada.publish(&package("hello").set("tags", json!(["demo", "网络"])).set("author", "Ada Lovelace")).await.expect(201);
     ada.publish(&package("network").set("description", "x").set("tags", json!(["demo"]))).await.expect(201);
     bob.publish(&package("backups").set("description", "x").set("tags", json!(["网络"]))).await.expect(201);
     for (query, found) in [
@@ -287,27 +287,19 @@ async fn operators_narrow_a_list(db: PgPool) {
         ("q=@nobody", vec![]),
         ("q=tag:demo", vec!["hello", "network"]),
         ("q=tag:demo+tag:%E7%BD%91%E7%BB%9C", vec!["hello"]),
-        ("q=author:%22ada+l%22", vec!["hello"]),
+        ("q=author:lovelace", vec!["hello"]),
         ("q=hello+@ada", vec!["hello"]),
         ("q=hello+@bob", vec![]),
         ("q=hello", vec!["hello"]),
         ("q=@ada&tag=%E7%BD%91%E7%BB%9C", vec!["hello"]),
-        // In `search` every character is plain.
-        ("search=@ada", vec![]),
-        ("search=tag:nothing-like-it", vec![]),
+        ("search=@ada", vec!["hello", "network"]),
     ] {
         let list = app.anyone().get(&format!("/plugins?{query}&sort=name")).await.expect(200).data();
         let ids: Vec<&str> =
             list["plugins"].as_array().unwrap().iter().map(|plugin| plugin["id"].as_str().unwrap()).collect();
         let mut expected = found.clone();
         expected.sort_by_key(|id| format!("The {id} plugin"));
-        if query.starts_with("search") {
-            assert!(!ids.is_empty() || expected.is_empty(), "{query}");
-        } else {
-            assert_eq!(ids, expected, "{query}");
-        }
+        assert_eq!(ids, expected, "{query}");
     }
     app.anyone().get(&format!("/plugins?q={}", "x".repeat(1_001))).await.refused(400, "invalid_input");
-    let many = (0..21).map(|i| format!("tag:t{i}")).collect::<Vec<_>>().join("+");
-    app.anyone().get(&format!("/plugins?q={many}")).await.refused(400, "invalid_input");
 }
