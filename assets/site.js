@@ -7,8 +7,26 @@
 
   // Copy buttons.
   const copyIcon = '<svg class="icon" viewBox="0 0 24 24" width="14" height="14" fill="none" stroke="currentColor" stroke-width="1.75" aria-hidden="true"><rect x="8.5" y="8.5" width="11" height="11" rx="2"/><path d="M15.5 8.5v-2a2 2 0 0 0-2-2h-7a2 2 0 0 0-2 2v7a2 2 0 0 0 2 2h2"/></svg>';
+  // Over plain HTTP browsers have no clipboard for scripts, only the old command.
+  const copy = async (text) => {
+    if (navigator.clipboard) { await navigator.clipboard.writeText(text); return true; }
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "hidden";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  };
   const addCopyButtons = (root) => {
-    if (!navigator.clipboard) return;
+    // Code of authors is copied like commands of ours.
+    for (const code of root.querySelectorAll(".prose > pre, .script > pre.code, .file > pre.code")) {
+      const box = document.createElement("div");
+      box.className = "copy";
+      code.before(box);
+      box.append(code);
+    }
     for (const box of root.querySelectorAll(".copy")) {
       const button = document.createElement("button");
       button.type = "button";
@@ -21,7 +39,7 @@
       const say = (text) => { label.textContent = text; button.title = text; };
       say(t("复制", "Copy"));
       button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(box.querySelector("code").textContent);
+        if (!await copy((box.querySelector("code") ?? box.querySelector("pre")).textContent)) return;
         button.classList.add("done");
         say(t("已复制", "Copied"));
         setTimeout(() => { button.classList.remove("done"); say(t("复制", "Copy")); }, 2000);
@@ -66,8 +84,9 @@
       items.forEach((item, i) => item.setAttribute("aria-selected", String(i === chosen)));
       input.setAttribute("aria-activedescendant", items[chosen].id);
     };
-    input.addEventListener("input", () => {
+    input.addEventListener("input", (event) => {
       clearTimeout(timer);
+      if (event.isComposing) return;
       const words = input.value.trim();
       if (!words) { show([]); return; }
       timer = setTimeout(async () => {
@@ -79,12 +98,14 @@
       }, 120);
     });
     input.addEventListener("keydown", (event) => {
-      if (list.hidden) return;
+      // While an input method composes, its keys are its own.
+      if (list.hidden || event.isComposing) return;
       if (event.key === "ArrowDown") { choose(chosen + 1); event.preventDefault(); }
       else if (event.key === "ArrowUp") { choose(chosen - 1); event.preventDefault(); }
       else if (event.key === "Escape") { show([]); }
       else if (event.key === "Enter" && chosen >= 0) { input.value = list.children[chosen].textContent; }
     });
+    input.addEventListener("compositionend", () => input.dispatchEvent(new Event("input")));
     input.addEventListener("blur", () => { latest++; show([]); });
   };
 
@@ -139,7 +160,7 @@
   document.querySelectorAll("[data-suggest]").forEach(addSuggestions);
 
   // On a small screen the filters are folded until somebody asks for them.
-  if (matchMedia("(max-width: 52rem)").matches) document.querySelectorAll(".filters").forEach((box) => { box.open = false; });
+  if (matchMedia("(min-width: 52.01rem)").matches) document.querySelectorAll(".filters").forEach((box) => { box.open = true; });
   // Empty fields of a filter make addresses long and say nothing.
   document.querySelectorAll(".filter-form").forEach((form) => form.addEventListener("formdata", (event) => {
     for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);

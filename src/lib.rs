@@ -2,7 +2,7 @@
 //!
 //! A folder is a part of the product, or a foundation that parts stand on. Imports point one way:
 //! `error ← config ← observe ← data ← storage ← limits ← http` are the foundations, `accounts ← catalogue ← plugins ← search
-//! ← ratings ← admin ← web` the parts; `app` puts them together and `commands` runs it.
+//! ← ratings ← reports ← admin ← web` the parts; `app` puts them together and `commands` runs it.
 
 pub mod accounts;
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod observe;
 mod pathological_texts;
 pub mod plugins;
 pub mod ratings;
+pub mod reports;
 pub mod search;
 pub mod storage;
 pub mod web;

@@ -14,8 +14,9 @@ pub use api_tokens::{ApiToken, NewToken, make_token, revoke_token};
 pub use password::Passwords;
 pub use profile::{PasswordChange, ProfileChange, set_password, update_profile};
 pub use queries::{
-    LiveSession, User, UserRow, create_admin, create_user, delete_expired, end_own_session, find_by_id, find_user,
-    find_users, list_api_tokens, live_sessions, set_active, set_role,
+    LiveSession, User, UserRow, create_admin, create_user, delete_expired, end_other_sessions, end_own_session,
+    find_active_user, find_by_id, find_user, find_users, list_api_tokens, live_sessions, plugins_shown_with,
+    set_active, set_role, set_verified,
 };
 pub use register::{NewUser, create_account};
 pub use session::{BrowserSession, Login, sign_in};
@@ -29,7 +30,7 @@ use utoipa_axum::routes;
 
 use crate::{
     config,
-    data::monitor::DatabaseMonitor,
+    data::{changes::Feed, monitor::DatabaseMonitor},
     http::policy::{Policy, Routes},
     limits::Limits,
 };
@@ -42,6 +43,7 @@ pub struct Accounts {
     signer: Signer,
     passwords: Passwords,
     limits: Arc<Limits>,
+    feed: Feed,
     config: config::Auth,
 }
 
@@ -51,11 +53,12 @@ impl Accounts {
         db: PgPool,
         database: Arc<DatabaseMonitor>,
         limits: Arc<Limits>,
+        feed: Feed,
         config: config::Auth,
         secret: &str,
     ) -> Self {
         let signer = Signer::new(secret.as_bytes());
-        Self { db, database, signer, passwords: Passwords::default(), limits, config }
+        Self { db, database, signer, passwords: Passwords::default(), limits, feed, config }
     }
 
     /// The user of a session token with our signature; whether the session is over only the database knows.

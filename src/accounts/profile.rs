@@ -14,7 +14,7 @@ use super::{
     user::SessionUser,
 };
 use crate::{
-    data::{audit, database, timestamps},
+    data::{audit, changes::Topic, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
         envelope::Success,
@@ -100,7 +100,14 @@ pub async fn change_profile(
 /// 409 when the address is taken.
 pub async fn update_profile(accounts: &Accounts, user: i64, change: ProfileChange) -> Result<User> {
     let (name, email) = (change.display_name.as_deref(), change.email.as_deref());
-    queries::update_profile(&accounts.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)
+    let updated = queries::update_profile(&accounts.db, user, name, email).await?.or_refuse(&codes::USER_NOT_FOUND)?;
+    if name.is_some() {
+        accounts
+            .feed
+            .wait_until_applied(Topic::Catalogue, queries::plugins_shown_with(&accounts.db, user).await?)
+            .await;
+    }
+    Ok(updated)
 }
 
 /// The old and the new password.

@@ -128,6 +128,30 @@ pub async fn find_user(db: impl PgExecutor<'_>, username: &str) -> Result<Option
     Ok(query_scalar!("select id from users where lower(username) = lower($1)", username).fetch_optional(db).await?)
 }
 
+/// The id of an account that is not disabled, by username ignoring case.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn find_active_user(db: impl PgExecutor<'_>, username: &str) -> Result<Option<i64>> {
+    let found = query_scalar!("select id from users where lower(username) = lower($1) and is_active", username);
+    Ok(found.fetch_optional(db).await?)
+}
+
+/// The plugins that are shown with an account: as that of an owner, of a reviewer, or of whoever replied.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn plugins_shown_with(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<String>> {
+    Ok(query_scalar!(
+        r#"select plugin_id as "id!" from plugin_owners where user_id = $1
+           union select plugin_id from plugin_ratings where user_id = $1
+           union select r.plugin_id from rating_replies a join plugin_ratings r on r.id = a.rating_id where a.user_id = $1"#,
+        user
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 pub async fn update_profile(
     db: impl PgExecutor<'_>,
     id: i64,
@@ -181,6 +205,15 @@ pub async fn count_live_api_tokens(db: impl PgExecutor<'_>, user: i64) -> Result
 pub async fn set_role(db: impl PgExecutor<'_>, id: i64, role: &str) -> Result<bool> {
     let done = query!("update users set role = $2, updated_at = now() where id = $1", id, role).execute(db).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Notes whether an administrator has verified who an account is; false when there is no such user.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn set_verified(db: impl PgExecutor<'_>, id: i64, is_verified: bool) -> Result<bool> {
+    let done = query!("update users set is_verified = $2, updated_at = now() where id = $1", id, is_verified);
+    Ok(done.execute(db).await?.rows_affected() == 1)
 }
 
 /// Enables or disables an account; false when there is no such user. Disabled, it is refused whatever it is signed in by;
@@ -260,6 +293,17 @@ pub async fn live_sessions(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<Liv
     )
     .fetch_all(db)
     .await?)
+}
+
+/// Ends all sessions of a user but this one.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn end_other_sessions(db: impl PgExecutor<'_>, user: i64, keep: Uuid) -> Result<()> {
+    query!("update sessions set ended_at = now() where user_id = $1 and id <> $2 and ended_at is null", user, keep)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Ends a session of this user; one that is over already is fine.

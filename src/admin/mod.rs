@@ -1,6 +1,7 @@
 //! Administration: users, plugins, reviews and the audit log. Every change is audited.
 
 mod plugins;
+mod reserved;
 mod users;
 
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use sqlx::PgPool;
 use crate::{
     accounts::Accounts,
     accounts::{Administrator, CurrentUser},
-    data::audit::{self, Act},
+    data::{
+        audit::{self, Act},
+        changes::Feed,
+    },
     error::{OrRefuse, Result, codes, lang::Lang},
     http::{
         envelope::{Nothing, Success},
@@ -41,6 +45,7 @@ pub struct Admin {
     plugins: Arc<Plugins>,
     ratings: Arc<Ratings>,
     journal: Arc<Journal>,
+    feed: Feed,
 }
 
 impl Admin {
@@ -51,8 +56,9 @@ impl Admin {
         plugins: Arc<Plugins>,
         ratings: Arc<Ratings>,
         journal: Arc<Journal>,
+        feed: Feed,
     ) -> Self {
-        Self { db, accounts, plugins, ratings, journal }
+        Self { db, accounts, plugins, ratings, journal, feed }
     }
 }
 
@@ -72,6 +78,7 @@ pub fn router(admin: Arc<Admin>) -> Routes {
         .api(Policy::write(), routes!(plugins::delete_named))
         .api(Policy::write(), routes!(plugins::change))
         .api(Policy::write(), routes!(plugins::delete))
+        .api(Policy::write(), routes!(reserved::reserve))
         .api(Policy::write(), routes!(delete_rating))
         .api(Policy::read(), routes!(audit_log))
         .with_state(admin)

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Admin, offset};
 use crate::{
     accounts::{self, Administrator, CurrentUser, UserRow},
-    data::{audit, database, timestamps},
+    data::{audit, changes::Topic, database, timestamps},
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
         envelope::{Nothing, Success},
@@ -91,6 +91,9 @@ pub struct UserChange {
     role: Option<&'static str>,
     #[schema(required = false)]
     is_active: Option<bool>,
+    /// Whether this administrator knows who the person is.
+    #[schema(required = false)]
+    is_verified: Option<bool>,
     #[schema(required = false, max_length = 1000)]
     reason: Option<String>,
 }
@@ -99,12 +102,13 @@ impl FromFields for UserChange {
     fn from_fields(fields: &mut Fields) -> Self {
         let role = fields.optional_choice::<Role>("role").map(|Role(name)| name);
         let is_active = fields.optional_bool("is_active");
-        fields.require_any(&["role", "is_active"]);
-        Self { role, is_active, reason: read_optional_reason(fields) }
+        let is_verified = fields.optional_bool("is_verified");
+        fields.require_any(&["role", "is_active", "is_verified"]);
+        Self { role, is_active, is_verified, reason: read_optional_reason(fields) }
     }
 }
 
-/// Changes a user's role, or disables the account: it is refused with its next request, and enabled again it has neither
+/// Changes a user's role, verifies who it is, or disables the account: it is refused with its next request, and enabled again it has neither
 /// sessions nor API tokens.
 #[utoipa::path(patch, path = "/admin/users/{id}", tag = "admin", params(("id" = i64, Path)), request_body = UserChange,
     security(("bearer" = [])),
@@ -139,6 +143,17 @@ pub async fn change_user(admin: &Admin, by: &CurrentUser, id: i64, change: UserC
         let action = if is_active { "user.enable" } else { "user.disable" };
         audit::record(&mut tx, &by.username, action, &target, reason).await?;
     }
+    if let Some(is_verified) = change.is_verified {
+        accounts::set_verified(&mut *tx, id, is_verified).await?.then_some(()).or_refuse(&codes::USER_NOT_FOUND)?;
+        let action = if is_verified { "user.verify" } else { "user.unverify" };
+        audit::record(&mut tx, &by.username, action, &target, reason).await?;
+    }
+    let shown =
+        if change.is_verified.is_some() { accounts::plugins_shown_with(&mut *tx, id).await? } else { Vec::new() };
     tx.commit().await?;
+    // The mark is shown in lists.
+    if !shown.is_empty() {
+        admin.feed.wait_until_applied(Topic::Catalogue, shown).await;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use time::OffsetDateTime;
 use tracing::warn;
 
 use super::App;
@@ -20,6 +21,9 @@ use crate::{
 const SHARE: Duration = Duration::from_millis(200);
 /// How often what has expired is removed, by all instances together.
 const TIDY: Duration = Duration::from_secs(3600);
+
+/// How often it is checked whether a new day has begun.
+const NEW_DAY: Duration = Duration::from_secs(10);
 
 /// Starts all jobs.
 pub fn start(app: &Arc<App>, workers: Vec<Worker>) -> Jobs {
@@ -46,6 +50,18 @@ pub fn start(app: &Arc<App>, workers: Vec<Worker>) -> Jobs {
             // It is open all the time, so it is the first to know.
             listener.health.database.connection_lost(&listener.db);
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let mut day = OffsetDateTime::now_utc().date();
+    let refreshing = app.clone();
+    jobs.spawn(async move {
+        loop {
+            tokio::time::sleep(NEW_DAY).await;
+            let today = OffsetDateTime::now_utc().date();
+            // Downloads of the last seven days are others now.
+            if std::mem::replace(&mut day, today) != today {
+                refreshing.feed.refresh_everything(Topic::Catalogue);
+            }
         }
     });
     plugins::start_jobs(&app.plugins, &mut jobs);
@@ -76,6 +92,7 @@ pub async fn tidy_once(app: &App, period: Duration) -> anyhow::Result<bool> {
     }
     accounts::delete_expired(&mut run).await?;
     plugins::forget_old_segments(&mut run).await?;
+    plugins::delete_ended_invitations(&mut run).await?;
     // Only now the run counts: had we died, another instance would have claimed it.
     run.commit().await?;
     app.metrics.done("tidy");

@@ -28,6 +28,7 @@ use crate::{
     observe::metrics::Metrics,
     plugins::{self, Files, KnownDetails, Plugins, Turns},
     ratings::Ratings,
+    reports::Reports,
     search::Search,
     storage::Storage,
     web::{Drafts, Web},
@@ -51,6 +52,7 @@ pub struct App {
     pub plugins: Arc<Plugins>,
     pub search: Arc<Search>,
     pub ratings: Arc<Ratings>,
+    pub reports: Arc<Reports>,
     pub admin: Arc<Admin>,
     pub web: Arc<Web>,
 }
@@ -80,7 +82,8 @@ impl App {
         let derived = Arc::<DerivedData>::default();
         let health = Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone());
         let health = Arc::new(health);
-        let accounts = Accounts::new(db.clone(), database.clone(), limits.clone(), config.auth.clone(), &secret);
+        let accounts =
+            Accounts::new(db.clone(), database.clone(), limits.clone(), feed.clone(), config.auth.clone(), &secret);
         let accounts = Arc::new(accounts);
         let catalogue = Catalogue::new(db.clone(), database.clone(), cache.clone(), entries, config.public_url());
         let catalogue = Arc::new(catalogue);
@@ -106,7 +109,9 @@ impl App {
         let search = Arc::new(search.context("cannot open the search index")?);
         let ratings = Ratings::new(db.clone(), accounts.clone(), plugins.clone(), feed.clone());
         let ratings = Arc::new(ratings);
-        let admin = Admin::new(db.clone(), accounts.clone(), plugins.clone(), ratings.clone(), journal.clone());
+        let reports = Arc::new(Reports::new(db.clone(), accounts.clone()));
+        let admin =
+            Admin::new(db.clone(), accounts.clone(), plugins.clone(), ratings.clone(), journal.clone(), feed.clone());
         let admin = Arc::new(admin);
         let web = Arc::new(Web {
             db: db.clone(),
@@ -115,6 +120,7 @@ impl App {
             plugins: plugins.clone(),
             search: search.clone(),
             ratings: ratings.clone(),
+            reports: reports.clone(),
             admin: admin.clone(),
             cache: cache.clone(),
             derived: derived.clone(),
@@ -140,6 +146,7 @@ impl App {
             plugins,
             search,
             ratings,
+            reports,
             admin,
             web,
         };

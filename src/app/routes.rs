@@ -31,7 +31,7 @@ use crate::{
         policy::{Enforcer, Policy, Routes},
     },
     observe::process,
-    plugins, ratings, search, web,
+    plugins, ratings, reports, search, web,
 };
 
 /// How long a browser need not ask again; Chromium keeps an answer for two hours at most.
@@ -45,6 +45,7 @@ fn parts(app: &App) -> Routes {
         .merge(plugins::router(app.plugins.clone()))
         .merge(search::router(app.search.clone()))
         .merge(ratings::router(app.ratings.clone()))
+        .merge(reports::router(app.reports.clone()))
         .merge(admin::router(app.admin.clone()))
         .merge(health::router(app.health.clone()))
         .merge(web::router(app.web.clone()))
@@ -107,6 +108,7 @@ async fn documentation_policy(mut response: Response) -> Response {
          connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     );
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     response
 }
 

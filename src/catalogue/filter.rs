@@ -9,6 +9,9 @@ use crate::http::extract::Choice;
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Sort {
     Downloads,
+    /// Downloads of the last seven days.
+    Trending,
+    /// The Bayesian mean.
     Rating,
     UpdatedAt,
     CreatedAt,
@@ -21,6 +24,7 @@ impl Choice for Sort {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("downloads", Self::Downloads),
         ("download_count", Self::Downloads),
+        ("trending", Self::Trending),
         ("rating", Self::Rating),
         ("updated_at", Self::UpdatedAt),
         ("created_at", Self::CreatedAt),
@@ -67,6 +71,8 @@ pub struct Filter {
     pub all_tags: bool,
     /// By this author, folded.
     pub author: Option<String>,
+    /// Owned by the account with this name, ignoring case.
+    pub owner: Option<String>,
     /// By an author of whose name some word begins with this, folded.
     pub author_word: Option<String>,
     /// Rated at least so.
@@ -81,6 +87,7 @@ impl Filter {
         self.status == StatusFilter::Active
             && self.tags.is_empty()
             && self.author.is_none()
+            && self.owner.is_none()
             && self.author_word.is_none()
             && self.min_rating.is_none()
             && self.runs_on.is_none()

@@ -6,7 +6,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Catalogue, Listed, PluginItem, queries};
+use super::{Catalogue, Listed, PluginItem, Sort, clamp, queries};
 use crate::{
     error::{Error, Result},
     http::{
@@ -44,7 +44,13 @@ impl Items {
 ///
 /// # Errors
 /// If the database is unavailable.
-pub async fn fill_page(catalogue: &Catalogue, listed: &[Listed], total: u64, page: Page) -> Result<PluginList> {
+pub async fn fill_page(
+    catalogue: &Catalogue,
+    listed: &[Listed],
+    sort: Sort,
+    total: u64,
+    page: Page,
+) -> Result<PluginList> {
     let known = |listed: &Listed| {
         let (revision, item) = catalogue.items.0.get(&listed.id)?;
         (revision >= listed.revision).then_some(item)
@@ -68,8 +74,17 @@ pub async fn fill_page(catalogue: &Catalogue, listed: &[Listed], total: u64, pag
             Err(e) => return Err(e),
         }
     }
-    let plugins = listed.iter().filter_map(|listed| items.remove(&*listed.id)).collect();
+    let shown = |listed: &Listed| {
+        let item = items.remove(&*listed.id)?;
+        Some(if sort == Sort::Trending { with_recent_downloads(&item, listed) } else { item })
+    };
+    let plugins = listed.iter().filter_map(shown).collect();
     Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
+}
+
+/// The number that plugins are sorted by changes every day; an item does not.
+fn with_recent_downloads(item: &PluginItem, listed: &Listed) -> Arc<PluginItem> {
+    Arc::new(PluginItem { recent_downloads: Some(clamp(listed.recent_downloads)), ..item.clone() })
 }
 
 /// Keeps items just read.

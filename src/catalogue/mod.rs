@@ -29,8 +29,8 @@ use self::state::{Slot, State, slice};
 pub use self::{
     filter::{Filter, Order, Sort, StatusFilter},
     list::{Items, PluginList, file_url, fill_page},
-    model::{PluginId, PluginItem, Status, clamp},
-    queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since, trending},
+    model::{PluginId, PluginItem, Publisher, Status, clamp},
+    queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since},
 };
 use crate::{
     data::changes::Change,
@@ -49,14 +49,18 @@ struct Entry {
     pub author: String,
     pub status: Status,
     pub downloads: i64,
+    /// In the last seven days.
+    pub recent_downloads: i64,
     /// In hundredths.
     pub rating: i32,
+    pub rating_sum: i64,
     pub rating_count: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     pub revision: i64,
     pub text_revision: i64,
     pub min_geektools_version: Option<Version>,
+    pub owners: Vec<String>,
     pub tags: Vec<String>,
 }
 
@@ -157,7 +161,9 @@ impl Lists {
             state.insert(entry.into(), in_place);
         }
         change.removed = before.into_keys().collect();
-        if !in_place {
+        if in_place {
+            state.sort_by_rating_if_outdated();
+        } else {
             state.sort();
         }
         self.changed(&change);
@@ -187,7 +193,7 @@ impl Lists {
     pub fn find_listed(&self, id: &str) -> Option<Listed> {
         let state = self.read();
         let row = state.row(*state.by_id.get(id)?)?;
-        Some(Listed { id: row.id.clone(), revision: row.revision })
+        Some(row.listed())
     }
 
     /// Changes whenever any list may; means nothing in another process.
@@ -256,6 +262,8 @@ pub struct Listed {
     pub id: Arc<str>,
     /// What it shows was so at this revision.
     pub revision: i64,
+    /// Downloads of the last seven days.
+    pub recent_downloads: i64,
 }
 
 /// The catalogue, held still for a search: while this lives, nothing changes.
@@ -266,6 +274,16 @@ impl Ranking<'_> {
     pub fn fits(&self, key: u64, filter: &Filter) -> bool {
         let Some(slot) = self.0.slot(key) else { return false };
         if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
+    }
+
+    /// The tags of the plugins that fit, most used first.
+    pub fn tags(&self, filter: &Filter) -> Vec<(String, usize)> {
+        self.0.count_tags(self.0.candidates(filter).filter(|slot| self.0.fits(*slot, filter)))
+    }
+
+    /// The tags of the found plugins, most used first.
+    pub fn tags_of(&self, found: &[u64]) -> Vec<(String, usize)> {
+        self.0.count_tags(found.iter().filter_map(|key| self.0.slot(*key)))
     }
 
     /// How many plugins do not fit, where that is known without asking each.

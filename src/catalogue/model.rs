@@ -44,6 +44,22 @@ pub enum Status {
     Banned,
 }
 
+/// The account that published a plugin.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Publisher {
+    pub username: String,
+    pub display_name: String,
+    /// Whether an administrator has verified who this is.
+    pub is_verified: bool,
+}
+
+impl Publisher {
+    /// The publisher that a row tells of; none when all three are null.
+    pub fn of_row(username: Option<String>, display_name: Option<String>, is_verified: Option<bool>) -> Option<Self> {
+        Some(Self { username: username?, display_name: display_name?, is_verified: is_verified? })
+    }
+}
+
 /// A plugin in a list.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct PluginItem {
@@ -61,6 +77,10 @@ pub struct PluginItem {
     /// Mean of all ratings, two decimals; 0 without any.
     pub rating: f64,
     pub rating_count: i32,
+    /// Downloads of the last seven days; only where plugins are sorted by them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub recent_downloads: Option<i32>,
     pub status: Status,
     #[serde(serialize_with = "timestamps::serialize")]
     pub created_at: OffsetDateTime,
@@ -69,6 +89,9 @@ pub struct PluginItem {
     /// The lowest GeekTools version it runs on; empty when it does not say.
     pub min_geektools_version: String,
     pub name: String,
+    /// The first owner who still is one; null when there is none.
+    pub publisher: Option<Publisher>,
+    /// What `info.json` says, unchecked.
     pub author: String,
     pub description: String,
     pub tags: Vec<String>,
@@ -80,7 +103,14 @@ impl PluginItem {
     /// Bytes it takes in memory, about.
     pub fn weight(&self) -> usize {
         let tags: usize = self.tags.iter().map(|tag| 24 + tag.len()).sum();
-        400 + self.id.len() + self.file_url.len() + self.name.len() + self.author.len() + self.description.len() + tags
+        let publisher = self.publisher.as_ref().map_or(0, |p| p.username.len() + p.display_name.len());
+        450 + publisher
+            + self.id.len()
+            + self.file_url.len()
+            + self.name.len()
+            + self.author.len()
+            + self.description.len()
+            + tags
     }
 }
 

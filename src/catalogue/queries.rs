@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use anyhow::Context;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sqlx::{PgExecutor, PgPool, query, query_as, query_scalar};
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{
     Entry,
-    model::{PluginItem, Status, clamp},
+    model::{PluginItem, Publisher, Status, clamp},
 };
 use crate::error::Result;
 
@@ -17,7 +17,12 @@ use crate::error::Result;
 pub fn entries<'a>(db: &'a PgPool, ids: Option<&'a [String]>) -> impl Stream<Item = anyhow::Result<Entry>> + 'a {
     let rows = query!(
         r#"select key, id, name, author, status as "status: Status", downloads, (rating * 100)::int as "rating!",
-               rating_count, created_at, updated_at, min_geektools_version, revision, text_revision,
+               rating_sum, rating_count, created_at, updated_at, min_geektools_version, revision, text_revision,
+               coalesce((select sum(d.downloads) from plugin_versions v join download_days d on d.version_id = v.id
+                         where v.plugin_id = p.id and d.day > (now() at time zone 'utc')::date - 7), 0)::bigint
+                   as "recent_downloads!",
+               array(select u.username from plugin_owners o join users u on u.id = o.user_id
+                     where o.plugin_id = p.id) as "owners!",
                array(select tag from plugin_tags t where t.plugin_id = p.id order by t.position) as "tags!"
            from plugins p
            where ($1::text[] is null or id = any($1)) and status <> 'banned' and current_version is not null"#,
@@ -33,13 +38,16 @@ pub fn entries<'a>(db: &'a PgPool, ids: Option<&'a [String]>) -> impl Stream<Ite
             author: r.author,
             status: r.status,
             downloads: r.downloads,
+            recent_downloads: r.recent_downloads,
             rating: r.rating,
+            rating_sum: r.rating_sum,
             rating_count: r.rating_count,
             created_at: r.created_at,
             updated_at: r.updated_at,
             revision: r.revision,
             text_revision: r.text_revision,
             min_geektools_version: r.min_geektools_version.and_then(|v| v.parse().ok()),
+            owners: r.owners,
             tags: r.tags,
         })
     })
@@ -128,8 +136,12 @@ pub async fn items(db: impl PgExecutor<'_>, ids: &[String]) -> Result<HashMap<St
         r#"select p.id, p.name, p.author, p.description, p.status as "status: Status", p.downloads,
                p.rating::float8 as "rating!", p.rating_count, p.created_at, p.updated_at, p.min_geektools_version,
                p.license, p.revision, v.version, v.file_hash, v.file_size,
+               o.username as "username?", o.display_name as "display_name?", o.is_verified as "is_verified?",
                array(select tag from plugin_tags t where t.plugin_id = p.id order by t.position) as "tags!"
            from plugins p join plugin_versions v on v.plugin_id = p.id and v.version = p.current_version
+           left join lateral (select u.username, u.display_name, u.is_verified
+                              from plugin_owners o join users u on u.id = o.user_id
+                              where o.plugin_id = p.id order by o.added_at, u.id limit 1) o on true
            where p.id = any($1) and p.status <> 'banned'"#,
         ids
     )
@@ -147,11 +159,13 @@ pub async fn items(db: impl PgExecutor<'_>, ids: &[String]) -> Result<HashMap<St
                 downloads: clamp(r.downloads),
                 rating: r.rating,
                 rating_count: clamp(r.rating_count),
+                recent_downloads: None,
                 status: r.status,
                 created_at: r.created_at,
                 updated_at: r.updated_at,
                 min_geektools_version: r.min_geektools_version.unwrap_or_default(),
                 name: r.name,
+                publisher: Publisher::of_row(r.username, r.display_name, r.is_verified),
                 author: r.author,
                 description: r.description,
                 tags: r.tags,
@@ -162,25 +176,12 @@ pub async fn items(db: impl PgExecutor<'_>, ids: &[String]) -> Result<HashMap<St
         .collect())
 }
 
-/// Ids of active plugins by their downloads since a day, most first.
-pub async fn trending(db: impl PgExecutor<'_>, since: Date, limit: i64) -> Result<Vec<String>> {
-    Ok(query_scalar!(
-        "select p.id from download_days d
-         join plugin_versions v on v.id = d.version_id join plugins p on p.id = v.plugin_id
-         where d.day >= $1 and p.status = 'active' and p.current_version is not null
-         group by p.id order by sum(d.downloads) desc, p.id limit $2",
-        since,
-        limit
-    )
-    .fetch_all(db)
-    .await?)
-}
-
 /// A version as feeds announce it.
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Release {
     pub id: String,
     pub name: String,
+    pub publisher: Option<String>,
     pub author: String,
     pub description: String,
     pub version: String,
@@ -192,7 +193,9 @@ pub struct Release {
 pub async fn newest_releases(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Release>> {
     Ok(query_as!(
         Release,
-        r#"select p.id, p.name, p.author, p.description, v.version, coalesce(v.changelog, '') as "changelog!", v.created_at
+        r#"select p.id, p.name, p.author, p.description, v.version,
+               (select u.username from plugin_owners o join users u on u.id = o.user_id
+                where o.plugin_id = p.id order by o.added_at, u.id limit 1) as publisher, coalesce(v.changelog, '') as "changelog!", v.created_at
            from plugin_versions v join plugins p on p.id = v.plugin_id
            where p.status = 'active' and v.yanked_at is null order by v.id desc limit $1"#,
         limit

@@ -14,7 +14,9 @@ use super::{Entry, Filter, Listed, Order, Sort, StatusFilter, TextChange, model:
 use crate::http::page::Page;
 
 pub(super) type Slot = u32;
-const ORDERS: [Sort; 5] = [Sort::Downloads, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+const ORDERS: [Sort; 6] = [Sort::Downloads, Sort::Trending, Sort::Rating, Sort::UpdatedAt, Sort::CreatedAt, Sort::Name];
+/// How many votes of the marketplace's mean are added to those of each plugin.
+const PRIOR_VOTES: f64 = 5.0;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -30,6 +32,11 @@ pub(super) struct State {
     deprecated: HashSet<Slot>,
     pub(super) by_tag: HashMap<String, HashSet<Slot>>,
     by_author: HashMap<String, HashSet<Slot>>,
+    by_owner: HashMap<String, HashSet<Slot>>,
+    /// Sum and number of the ratings of all plugins.
+    ratings: (i64, i64),
+    /// The mean of all ratings that the order by rating was made with.
+    prior: f64,
 }
 
 /// A plugin as far as ranking goes.
@@ -50,14 +57,29 @@ pub(super) struct Row {
     pub(super) author: Box<str>,
     pub(super) status: Status,
     pub(super) downloads: i64,
+    pub(super) recent_downloads: i64,
     pub(super) rating: i32,
+    pub(super) rating_sum: i64,
     pub(super) rating_count: i64,
     pub(super) created_at: OffsetDateTime,
     pub(super) updated_at: OffsetDateTime,
     pub(super) revision: i64,
     pub(super) text_revision: i64,
     pub(super) min_geektools_version: Option<Version>,
+    /// Usernames in lower case.
+    pub(super) owners: Box<[Box<str>]>,
     pub(super) tags: Box<[Box<str>]>,
+}
+
+impl Row {
+    pub(super) fn listed(&self) -> Listed {
+        Listed { id: self.id.clone(), revision: self.revision, recent_downloads: self.recent_downloads }
+    }
+
+    /// The mean of its ratings and of [`PRIOR_VOTES`] that gave the mean of all plugins: few votes hardly move it.
+    fn bayesian_mean(&self, prior: f64) -> f64 {
+        (prior * PRIOR_VOTES + self.rating_sum as f64) / (PRIOR_VOTES + self.rating_count as f64)
+    }
 }
 
 impl From<Entry> for Row {
@@ -69,13 +91,16 @@ impl From<Entry> for Row {
             author: fold(&entry.author).into(),
             status: entry.status,
             downloads: entry.downloads,
+            recent_downloads: entry.recent_downloads,
             rating: entry.rating,
+            rating_sum: entry.rating_sum,
             rating_count: entry.rating_count,
             created_at: entry.created_at,
             updated_at: entry.updated_at,
             revision: entry.revision,
             text_revision: entry.text_revision,
             min_geektools_version: entry.min_geektools_version,
+            owners: entry.owners.into_iter().map(|owner| owner.to_lowercase().into()).collect(),
             tags: entry.tags.into_iter().map(Into::into).collect(),
         }
     }
@@ -119,6 +144,17 @@ impl State {
         self.by_key.get(usize::try_from(key).ok()?).copied().filter(|slot| *slot != NO_SLOT)
     }
 
+    /// Tags with the number of these plugins that have them, most used first.
+    pub(super) fn count_tags(&self, slots: impl Iterator<Item = Slot>) -> Vec<(String, usize)> {
+        let mut counts: HashMap<String, (&str, usize)> = HashMap::new();
+        for tag in slots.filter_map(|slot| self.row(slot)).flat_map(|row| &row.tags) {
+            counts.entry(tag.to_lowercase()).or_insert((tag, 0)).1 += 1;
+        }
+        let mut tags: Vec<_> = counts.into_values().map(|(tag, count)| (tag.to_owned(), count)).collect();
+        tags.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        tags
+    }
+
     /// What differs in the text of `fresh`.
     pub(super) fn text_change(&self, fresh: &Self) -> TextChange {
         let rows = |state: &Self| -> HashMap<i64, i64> {
@@ -144,8 +180,7 @@ impl State {
     }
 
     pub(super) fn listed(&self, slots: Vec<Slot>) -> Vec<Listed> {
-        let listed = |row: &Row| Listed { id: row.id.clone(), revision: row.revision };
-        slots.into_iter().filter_map(|slot| self.row(slot).map(listed)).collect()
+        slots.into_iter().filter_map(|slot| self.row(slot).map(Row::listed)).collect()
     }
 
     /// Better first; equal ones by id, so that pages never overlap.
@@ -153,7 +188,11 @@ impl State {
         let (Some(a), Some(b)) = (self.row(a), self.row(b)) else { return a.cmp(&b) };
         let by_sort = match sort {
             Sort::Downloads | Sort::Relevance => b.downloads.cmp(&a.downloads),
-            Sort::Rating => (b.rating, b.rating_count).cmp(&(a.rating, a.rating_count)),
+            Sort::Trending => (b.recent_downloads, b.downloads).cmp(&(a.recent_downloads, a.downloads)),
+            Sort::Rating => b
+                .bayesian_mean(self.prior)
+                .total_cmp(&a.bayesian_mean(self.prior))
+                .then_with(|| b.rating_count.cmp(&a.rating_count)),
             Sort::UpdatedAt => b.updated_at.cmp(&a.updated_at),
             Sort::CreatedAt => b.created_at.cmp(&a.created_at),
             Sort::Name => a.name.cmp(&b.name),
@@ -161,7 +200,30 @@ impl State {
         by_sort.then_with(|| a.id.cmp(&b.id))
     }
 
+    /// The mean of all ratings, in steps so small that no order depends on them, and so large that in a big marketplace
+    /// hardly any rating changes it.
+    fn mean(&self) -> f64 {
+        let (sum, count) = self.ratings;
+        if count == 0 { 0.0 } else { (sum as f64 / count as f64 * 1e4).round() / 1e4 }
+    }
+
+    /// Sorts by rating again when the mean of all ratings has changed.
+    pub(super) fn sort_by_rating_if_outdated(&mut self) {
+        let mean = self.mean();
+        if mean == self.prior {
+            return;
+        }
+        self.prior = mean;
+        for (i, _) in ORDERS.iter().enumerate().filter(|(_, sort)| **sort == Sort::Rating) {
+            let mut slots = std::mem::take(&mut self.orders[i]);
+            // Stable, because it is fast where most are in order.
+            slots.sort_by(|a, b| self.compare(*a, *b, Sort::Rating));
+            self.orders[i] = slots;
+        }
+    }
+
     pub(super) fn sort(&mut self) {
+        self.prior = self.mean();
         for (i, sort) in ORDERS.iter().enumerate() {
             let mut slots = std::mem::take(&mut self.orders[i]);
             slots.sort_unstable_by(|a, b| self.compare(*a, *b, *sort));
@@ -189,6 +251,11 @@ impl State {
             self.by_tag.entry(fold(tag)).or_default().insert(slot);
         }
         self.by_author.entry(row.author.to_string()).or_default().insert(slot);
+        for owner in &row.owners {
+            self.by_owner.entry(owner.to_string()).or_default().insert(slot);
+        }
+        self.ratings.0 += row.rating_sum;
+        self.ratings.1 += row.rating_count;
         let status = row.status;
         self.slots[slot as usize] = Some(row);
         if status == Status::Deprecated {
@@ -222,7 +289,15 @@ impl State {
         let row = self.slots[slot as usize].take()?;
         self.by_key[usize::try_from(row.key).unwrap_or_default()] = NO_SLOT;
         let tags = row.tags.iter().map(|tag| fold(tag)).collect::<Vec<_>>();
-        for (map, keys) in [(&mut self.by_tag, tags), (&mut self.by_author, vec![row.author.to_string()])] {
+        let owners = row.owners.iter().map(ToString::to_string).collect();
+        self.ratings.0 -= row.rating_sum;
+        self.ratings.1 -= row.rating_count;
+        let keys = [
+            (&mut self.by_tag, tags),
+            (&mut self.by_author, vec![row.author.to_string()]),
+            (&mut self.by_owner, owners),
+        ];
+        for (map, keys) in keys {
             for key in keys {
                 if let Some(slots) = map.get_mut(&key) {
                     slots.remove(&slot);
@@ -244,6 +319,9 @@ impl State {
 
     /// The smallest known set that holds everything that can fit.
     pub(super) fn candidates<'a>(&'a self, filter: &Filter) -> Box<dyn Iterator<Item = Slot> + 'a> {
+        if let Some(owner) = &filter.owner {
+            return Box::new(self.by_owner.get(&owner.to_lowercase()).into_iter().flatten().copied());
+        }
         if let Some(author) = &filter.author {
             return Box::new(self.by_author.get(author).into_iter().flatten().copied());
         }
@@ -276,6 +354,7 @@ impl State {
         status
             && (filter.tags.is_empty()
                 || if filter.all_tags { filter.tags.iter().all(has) } else { filter.tags.iter().any(has) })
+            && filter.owner.as_ref().is_none_or(|owner| row.owners.iter().any(|own| **own == *owner.to_lowercase()))
             && filter.author.as_ref().is_none_or(|author| *row.author == **author)
             && filter.author_word.as_ref().is_none_or(|word| row.author.split(' ').any(|own| own.starts_with(&**word)))
             && filter.min_rating.is_none_or(|least| f64::from(row.rating) >= least * 100.0 - 1e-6)

@@ -15,6 +15,7 @@ section!(
         register: Rate = Rate::per_hour(1_000),
         publish: Rate = Rate::per_minute(120),
         write: Rate = Rate::per_minute(600),
+        report: Rate = Rate::per_hour(60),
         search: Rate = Rate::per_minute(3_000),
         read: Rate = Rate::per_minute(10_000),
         download: Rate = Rate::per_minute(30_000),

@@ -150,6 +150,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Has everything of a topic read again: time alone has changed what is shown of it.
+    pub fn refresh_everything(&self, topic: Topic) {
+        self.queue(topic).enqueue(Entry { change: Change::Everything, done: None });
+    }
+
     /// Changes not yet applied; for the metrics.
     pub fn waiting(&self) -> usize {
         self.0.iter().map(|queue| queue.waiting.load(Ordering::Relaxed)).sum()

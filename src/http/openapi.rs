@@ -27,7 +27,7 @@ pub fn complete(mut document: OpenApi) -> String {
     document.info = InfoBuilder::new()
         .title("GeekTools Marketplace")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Find, trust and install GeekTools plugins. 查找、信任并安装 GeekTools 插件。"))
+        .description(Some("Find, trust and install GeekTools plugins. 查找、核对并安装 GeekTools 插件。"))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
         .build();
     let components = document.components.get_or_insert_default();

@@ -47,6 +47,8 @@ pub static REGISTER: Budget = Budget { name: "register", rate: |limits| limits.r
 pub static PUBLISH: Budget = Budget { name: "publish", rate: |limits| limits.publish, per: Per::User };
 /// Other changes.
 pub static WRITE: Budget = Budget { name: "write", rate: |limits| limits.write, per: Per::User };
+/// Reports to administrators.
+pub static REPORT: Budget = Budget { name: "report", rate: |limits| limits.report, per: Per::User };
 /// Searches.
 pub static SEARCH: Budget = Budget { name: "search", rate: |limits| limits.search, per: Per::UserOrAddress };
 /// Other reads.

@@ -110,6 +110,7 @@ pub async fn find_detail(plugins: &Plugins, id: &str) -> Result<Option<PluginDet
     plugin.versions = queries::versions(&mut *tx, id).await?;
     plugin.versions.sort_by_cached_key(|item| std::cmp::Reverse(item.version.parse::<SemVer>().ok()));
     plugin.owners = queries::owners(&mut *tx, id).await?;
+    plugin.publisher = plugin.owners.first().map(Into::into);
     if let Some(version) = &plugin.current_version {
         plugin.scripts = queries::scripts(&mut *tx, id, version).await?;
         plugin.dependencies = queries::dependencies(&mut *tx, id, version).await?;

@@ -2,22 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, extract::State};
 use package::text;
-use serde::Serialize;
 use sqlx::PgConnection;
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::{
-    Plugins,
-    details::find_detail,
-    model::{Owner, PluginDetail},
-    publish::choose_current,
-    queries,
-};
+use super::{Plugins, details::find_detail, model::PluginDetail, publish::choose_current, queries};
 use crate::{
-    accounts::{self, CurrentUser, Scope},
+    accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
     data::changes::Topic,
     data::{
@@ -26,7 +19,6 @@ use crate::{
     },
     error::{Error, OrRefuse, Result, codes, lang::Lang},
     http::{
-        cache::{self, Kind},
         envelope::{Nothing, Success},
         extract::{Body, Choice, Fields, FromFields, Path},
     },
@@ -68,7 +60,7 @@ pub fn read_optional_reason(fields: &mut Fields) -> Option<String> {
 
 /// Who may change something about a plugin.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Allowed {
+pub(super) enum Allowed {
     /// Its owners only.
     Owners,
     /// Its owners, and administrators with a session.
@@ -76,7 +68,12 @@ enum Allowed {
 }
 
 /// Locks a plugin for somebody who may change it.
-async fn begin(plugins: &Plugins, user: &CurrentUser, id: &PluginId, allowed: Allowed) -> Result<Transaction> {
+pub(super) async fn begin(
+    plugins: &Plugins,
+    user: &CurrentUser,
+    id: &PluginId,
+    allowed: Allowed,
+) -> Result<Transaction> {
     user.allows(Scope::Manage, id.as_str())?;
     let mut tx = database::begin(&plugins.db).await?;
     let plugin = queries::lock(&mut tx, id.as_str()).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
@@ -238,92 +235,8 @@ async fn check_replacement(db: &mut PgConnection, id: &PluginId, replacement: Op
     Ok(())
 }
 
-fn target(id: &str) -> String {
+pub(super) fn target(id: &str) -> String {
     format!("plugin:{id}")
-}
-
-/// Who owns a plugin.
-#[derive(Serialize, ToSchema)]
-pub struct Owners {
-    owners: Vec<Owner>,
-}
-
-/// Lists a plugin's owners.
-#[utoipa::path(get, path = "/plugins/{id}/owners", tag = "plugins", params(("id" = String, Path)),
-    responses((status = 200, body = Success<Owners>)))]
-pub async fn owners(
-    State(plugins): State<Arc<Plugins>>,
-    Path(id): Path<PluginId>,
-    headers: HeaderMap,
-) -> Result<Response> {
-    let ready = super::details::of_plugin(&plugins, Kind::Listed, id.as_str(), "owners", 0, || async {
-        super::details::find_visible(&plugins, &id).await?;
-        cache::json(&*Success::of(Owners { owners: queries::owners(&plugins.db, id.as_str()).await? }))
-    });
-    Ok(ready.await?.respond(&headers))
-}
-
-/// Adds an owner.
-#[utoipa::path(put, path = "/plugins/{id}/owners/{username}", tag = "plugins", security(("bearer" = [])),
-    params(("id" = String, Path), ("username" = String, Path)),
-    responses((status = 200, body = Success<Owners>)))]
-pub async fn add_owner(
-    State(plugins): State<Arc<Plugins>>,
-    lang: Lang,
-    user: CurrentUser,
-    Path((id, username)): Path<(PluginId, String)>,
-) -> Result<Json<Success<Owners>>> {
-    let owners = insert_owner(&plugins, &user, &id, &username).await?;
-    Ok(Success::saying(Owners { owners }, lang.pick("所有者已添加", "Owner added")))
-}
-
-/// Adds an owner and returns all of them.
-///
-/// # Errors
-/// 403 for anybody but an owner, 404 when there is no such user.
-pub async fn insert_owner(plugins: &Plugins, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(plugins, user, id, Allowed::Owners).await?;
-    let new = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    if queries::insert_owner(&mut tx, id.as_str(), new).await? {
-        audit::record(&mut tx, &user.username, "owner.add", &target(id.as_str()), Some(username)).await?;
-    }
-    let owners = queries::owners(&mut *tx, id.as_str()).await?;
-    tx.commit().await?;
-    Ok(owners)
-}
-
-/// Removes an owner, oneself included, but never the last.
-#[utoipa::path(delete, path = "/plugins/{id}/owners/{username}", tag = "plugins", security(("bearer" = [])),
-    params(("id" = String, Path), ("username" = String, Path)),
-    responses((status = 200, body = Success<Owners>)))]
-pub async fn remove_owner(
-    State(plugins): State<Arc<Plugins>>,
-    lang: Lang,
-    user: CurrentUser,
-    Path((id, username)): Path<(PluginId, String)>,
-) -> Result<Json<Success<Owners>>> {
-    let owners = delete_owner(&plugins, &user, &id, &username).await?;
-    Ok(Success::saying(Owners { owners }, lang.pick("所有者已移除", "Owner removed")))
-}
-
-/// Removes an owner and returns the others.
-///
-/// # Errors
-/// 403 for anybody but an owner, 404 when that user is no owner, 409 for the last one.
-pub async fn delete_owner(plugins: &Plugins, user: &CurrentUser, id: &PluginId, username: &str) -> Result<Vec<Owner>> {
-    let mut tx = begin(plugins, user, id, Allowed::Owners).await?;
-    let old = accounts::find_user(&mut *tx, username).await?.or_refuse(&codes::USER_NOT_FOUND)?;
-    if !queries::delete_owner(&mut tx, id.as_str(), old).await? {
-        return Err(Error::new(&codes::OWNER_NOT_FOUND));
-    }
-    // The plugin's row is locked, so two owners cannot both leave at once.
-    if queries::count_owners(&mut tx, id.as_str()).await? == 0 {
-        return Err(Error::new(&codes::LAST_OWNER));
-    }
-    audit::record(&mut tx, &user.username, "owner.remove", &target(id.as_str()), Some(username)).await?;
-    let owners = queries::owners(&mut *tx, id.as_str()).await?;
-    tx.commit().await?;
-    Ok(owners)
 }
 
 /// Sets a plugin's state for an administrator.

@@ -9,8 +9,11 @@ mod files;
 mod jobs;
 mod manage;
 mod model;
+mod owners;
+mod people;
 mod publish;
 mod queries;
+mod similar;
 mod stats;
 mod verify;
 
@@ -20,16 +23,16 @@ pub use counts::flush_once;
 pub use details::{KnownDetails, find_detail, find_known_detail, find_visible, of_plugin};
 pub use download::{Files, find_version};
 pub use jobs::{start_jobs, sweep_once};
-pub use manage::{
-    StatusChange, change_own_status, delete, delete_owner, insert_owner, read_optional_reason, read_reason, set_status,
-    set_yanked,
-};
+pub use manage::{StatusChange, change_own_status, delete, read_optional_reason, read_reason, set_status, set_yanked};
 pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
+pub use owners::{OwnerState, Owners, delete_owner, invite_owner};
 use package::MAX_COMPRESSED;
+pub use people::{Invitation, Person, answer_invitation, find_invitations};
 pub use publish::{Outcome, dry_run, inspect, publish, receive_file};
 pub use queries::{
-    AdminRow, OwnPlugin, RatingChange, Totals, apply_rating, dependents, forget_old_segments, list_for_admin, lock,
-    owned_by, totals,
+    AdminRow, OwnPlugin, RatingChange, Totals, WrittenReview, apply_rating, delete_ended_invitations, dependents,
+    forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by,
+    owners as find_owners, person as find_person, reserve_name, reviews_by, totals,
 };
 pub use stats::{MarketplaceStats, PluginStats, Point, find_marketplace_stats, find_stats};
 pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};
@@ -103,8 +106,12 @@ pub fn router(plugins: Arc<Plugins>) -> Routes {
         .api(Policy::read(), routes!(stats::marketplace_stats))
         .api(Policy::write(), routes!(manage::yank))
         .api(Policy::write(), routes!(manage::unyank))
-        .api(Policy::read(), routes!(manage::owners))
-        .api(Policy::write(), routes!(manage::add_owner))
-        .api(Policy::write(), routes!(manage::remove_owner))
+        .api(Policy::read(), routes!(owners::owners))
+        .api(Policy::write(), routes!(owners::add_owner))
+        .api(Policy::write(), routes!(owners::remove_owner))
+        .api(Policy::read(), routes!(people::user))
+        .api(Policy::read(), routes!(people::invitations))
+        .api(Policy::write(), routes!(people::accept))
+        .api(Policy::write(), routes!(people::decline))
         .with_state(plugins)
 }

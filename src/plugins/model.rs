@@ -6,7 +6,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{catalogue::Status, data::timestamps};
+use crate::{
+    catalogue::{Publisher, Status},
+    data::timestamps,
+};
 
 /// A plugin in full.
 #[derive(Serialize, ToSchema)]
@@ -24,7 +27,10 @@ pub struct PluginDetail {
     pub updated_at: OffsetDateTime,
     pub file_url: String,
     pub name: String,
+    /// The first owner who still is one; null when there is none.
+    pub publisher: Option<Publisher>,
     pub description: String,
+    /// What `info.json` says, unchecked.
     pub author: String,
     pub tags: Vec<String>,
     pub min_geektools_version: Option<String>,
@@ -100,4 +106,13 @@ pub struct DependencyItem {
 pub struct Owner {
     pub username: String,
     pub display_name: String,
+    /// Whether an administrator has verified who this is.
+    pub is_verified: bool,
+}
+
+impl From<&Owner> for Publisher {
+    fn from(owner: &Owner) -> Self {
+        let Owner { username, display_name, is_verified } = owner.clone();
+        Self { username, display_name, is_verified }
+    }
 }

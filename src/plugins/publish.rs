@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use super::{
     Plugins,
     queries::{self, NewFile},
+    similar,
 };
 use crate::{
     accounts::{CurrentUser, Scope},
@@ -217,9 +218,16 @@ async fn authorize_publish(
     manifest: &Manifest,
     hash: &str,
 ) -> Result<PublishKind> {
-    if queries::claim(db, manifest, user.id).await? {
-        check_dependencies(db, manifest).await?;
-        return Ok(PublishKind::New);
+    let taken = queries::taken(db, &manifest.id).await?;
+    if taken.is_retired {
+        return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
+    }
+    if !taken.is_known {
+        similar::check(db, user, manifest).await?;
+        if queries::claim(db, manifest, user.id).await? {
+            check_dependencies(db, manifest).await?;
+            return Ok(PublishKind::New);
+        }
     }
     let plugin = queries::lock(db, &manifest.id).await?.or_refuse(&codes::PLUGIN_NOT_FOUND)?;
     if !queries::is_owner(db, &manifest.id, user.id).await? {

@@ -1,9 +1,13 @@
 //! SQL of plugins: `plugins`, their versions, scripts, dependencies, tags, owners and counts.
 
 mod counting;
+mod people;
 mod publishing;
 mod reading;
+mod similar;
 
 pub use counting::*;
+pub use people::*;
 pub use publishing::*;
 pub use reading::*;
+pub use similar::*;

@@ -1,5 +1,6 @@
 //! Ratings: one to five stars and a review, one per user and plugin.
 
+mod feedback;
 mod queries;
 
 use std::sync::Arc;
@@ -34,7 +35,8 @@ use crate::{
     plugins::{self, RatingChange},
 };
 
-pub use queries::{Reviewed, find_own, find_plugin_of, recent};
+pub use feedback::{NewReply, Reply, save_reply, set_helpful};
+pub use queries::{Reviewed, find_own, find_plugin_of, find_votes, recent};
 
 /// The most characters of a review.
 const MAX_REVIEW: usize = 5_000;
@@ -66,6 +68,10 @@ pub fn router(ratings: Arc<Ratings>) -> Routes {
         .api(Policy::read(), routes!(list))
         .api(Policy::write(), routes!(rate))
         .api(Policy::write(), routes!(unrate))
+        .api(Policy::write(), routes!(feedback::vote))
+        .api(Policy::write(), routes!(feedback::unvote))
+        .api(Policy::write(), routes!(feedback::reply))
+        .api(Policy::write(), routes!(feedback::delete_reply))
         .with_state(ratings)
 }
 
@@ -79,10 +85,16 @@ pub struct Rating {
     pub created_at: OffsetDateTime,
     #[serde(serialize_with = "timestamps::serialize")]
     pub updated_at: OffsetDateTime,
+    /// The version that was current when it was written; null when that is not known.
+    pub version: Option<String>,
+    /// How many found it helpful.
+    pub helpful: i64,
     pub username: String,
     pub display_name: String,
     /// Empty when there is none.
     pub review: String,
+    /// What an owner of the plugin replied.
+    pub reply: Option<Reply>,
 }
 
 /// A page of ratings, and how all of them are spread.
@@ -167,10 +179,13 @@ pub async fn rate(
 /// Saves a user's rating in place of the one before.
 ///
 /// # Errors
-/// 404 when there is no such plugin.
+/// 404 when there is no such plugin, 403 for its owners.
 pub async fn save(ratings: &Ratings, user: &CurrentUser, id: &PluginId, new: NewRating) -> Result<Rating> {
     user.allows(Scope::Rate, id.as_str())?;
     let mut tx = begin(ratings, id.as_str()).await?;
+    if plugins::is_owner(&mut tx, id.as_str(), user.id).await? {
+        return Err(Error::new(&codes::OWN_PLUGIN));
+    }
     let before = queries::find(&mut tx, id.as_str(), user.id).await?;
     let rating = queries::upsert(&mut tx, id.as_str(), user.id, new.rating, new.review.as_deref()).await?;
     let change = RatingChange { before, after: Some(new.rating) };

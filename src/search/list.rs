@@ -37,7 +37,7 @@ const LONG: u64 = 800_000;
 /// Whether a list is asked for by words, which is a search.
 pub(super) fn is_search(uri: &Uri) -> bool {
     // The same value that `from_params` takes.
-    query_values(uri, "search").next().is_some_and(|words| !words.trim().is_empty())
+    ["search", "q"].into_iter().any(|name| query_values(uri, name).next().is_some_and(|words| !words.trim().is_empty()))
 }
 
 /// What to show.
@@ -81,11 +81,12 @@ impl FromParams for Wanted {
             all_tags,
             author: params.short_text("author", 255).as_deref().map(fold),
             author_word: None,
+            owner: None,
             min_rating: None,
             runs_on: None,
         };
         Self {
-            words: params.short_text("search", MAX_QUERY),
+            words: params.short_text("search", MAX_QUERY).or_else(|| params.short_text("q", MAX_QUERY)),
             filter,
             sort: params.choice(&["sort", "sort_by"]),
             order: params.choice(&["order"]),
@@ -98,11 +99,12 @@ impl FromParams for Wanted {
 #[utoipa::path(get, path = "/plugins", tag = "search", params(
         Page,
         ("search" = Option<String>, Query, description = "Words; at most 1,000 characters"),
+        ("q" = Option<String>, Query, description = "Words in which `tag:`, `author:` and `@username` narrow the list; at most 1,000 characters"),
         ("tag" = Option<Vec<String>>, Query, description = "Any of these tags"),
         ("tags_match" = Option<String>, Query, description = "`all`: every one of the tags"),
         ("author" = Option<String>, Query, description = "By this author"),
         ("status" = Option<String>, Query, description = "`active` (default), `deprecated` or `any`"),
-        ("sort" = Option<String>, Query, description = "`downloads`, `rating`, `updated_at`, `created_at`, `name` or `relevance`; alias `sort_by`"),
+        ("sort" = Option<String>, Query, description = "`downloads`, `trending` (downloads of the last 7 days), `rating` (Bayesian mean), `updated_at`, `created_at`, `name` or `relevance`; alias `sort_by`"),
         ("order" = Option<String>, Query, description = "`asc` or `desc`"),
     ),
     responses((status = 200, body = Success<PluginList>)))]
@@ -203,6 +205,7 @@ fn read_filters(fields: &mut Fields) -> Filter {
         all_tags,
         author: fields.short_text("author", 255).as_deref().map(fold),
         author_word: None,
+        owner: None,
         min_rating: fields.optional_number("min_rating", 0.0..=5.0),
         runs_on,
     }
@@ -229,17 +232,23 @@ pub async fn search(
 /// If the database is unavailable.
 pub async fn find(search: &Search, wanted: &Wanted) -> Result<PluginList> {
     let words = wanted.words.as_deref().map(str::trim).filter(|words| !words.is_empty());
-    let Some(words) = words.filter(|words| words.contains(':')) else { return find_words(search, words, wanted).await };
+    let Some(words) = words.filter(|words| words.contains([':', '：', '@'])) else {
+        return find_words(search, words, wanted).await;
+    };
     let (words, filter) = qualified(words, &wanted.filter);
     let Wanted { sort, order, page, .. } = *wanted;
     let wanted = Wanted { words: None, filter, sort, order, page };
     find_words(search, Some(words.trim()).filter(|words| !words.is_empty()), &wanted).await
 }
 
-/// Takes `tag:` and `author:` out of what was typed.
+/// Takes `tag:`, `author:` and `@username` out of what was typed.
 fn qualified(words: &str, filter: &Filter) -> (String, Filter) {
     let (mut rest, mut filter) = (String::new(), filter.clone());
     for word in words.split_whitespace() {
+        if let Some(name) = word.strip_prefix('@').filter(|name| is_username(name)) {
+            filter.owner = Some(name.to_owned());
+            continue;
+        }
         match word.split_once([':', '：']) {
             Some((name, tag)) if name.eq_ignore_ascii_case("tag") && !tag.is_empty() => {
                 filter.tags.push(fold(tag));
@@ -258,19 +267,39 @@ fn qualified(words: &str, filter: &Filter) -> (String, Filter) {
     (rest, filter)
 }
 
+fn is_username(name: &str) -> bool {
+    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// The tags of everything that is wanted, most used first.
+///
+/// # Errors
+/// If the index cannot be read.
+pub fn tags(search: &Search, wanted: &Wanted) -> Result<Vec<(String, usize)>> {
+    let (words, filter) = qualified(wanted.words.as_deref().unwrap_or_default(), &wanted.filter);
+    let ranking = search.catalogue.lists.ranking();
+    if words.trim().is_empty() {
+        return Ok(ranking.tags(&filter));
+    }
+    let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
+    let found = search.index.search(words.trim(), &fits, &popularity, ranking.unwanted(&filter), usize::MAX)?;
+    let keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
+    Ok(ranking.tags_of(&keys))
+}
+
 async fn find_words(search: &Search, words: Option<&str>, wanted: &Wanted) -> Result<PluginList> {
     let sort = wanted.sort.unwrap_or(if words.is_some() { Sort::Relevance } else { Sort::Downloads });
     let order = wanted.order.unwrap_or(sort.default_order());
     let Some(words) = words else {
         let (listed, total) = search.catalogue.lists.page(&wanted.filter, sort, order, wanted.page);
-        return fill_page(&search.catalogue, &listed, total, wanted.page).await;
+        return fill_page(&search.catalogue, &listed, sort, total, wanted.page).await;
     };
     let work = search.index.documents().saturating_mul(1 + words.len() as u64 / 4);
     let matched = || match_words(search, words, wanted, sort, order);
     // What may take long must not keep other requests waiting.
     let is_long = work > LONG && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     let (listed, found) = if is_long { block_in_place(matched) } else { matched() }?;
-    let mut list = fill_page(&search.catalogue, &listed, found.total as u64, wanted.page).await?;
+    let mut list = fill_page(&search.catalogue, &listed, sort, found.total as u64, wanted.page).await?;
     list.pagination.total_is_exact = found.is_exact;
     list.ignored_words = found.ignored;
     Ok(list)

@@ -8,7 +8,7 @@ mod list;
 mod suggestions;
 
 pub use follow::{Search, rebuild, refresh, start_jobs};
-pub use list::{Wanted, find};
+pub use list::{Wanted, find, tags};
 
 use std::sync::Arc;
 

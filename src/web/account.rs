@@ -67,6 +67,10 @@ async fn change_read(web: &Web, by: &SessionUser, form: &Form) -> Result<&'stati
             let changed = accounts::set_password(&web.accounts, by, form.read::<PasswordChange>()?).await?;
             Ok(if changed.remaining_tokens == 0 { "password" } else { "password_not_tokens" })
         }
+        "other_sessions" => {
+            accounts::end_other_sessions(&web.db, by.user.id, by.session).await?;
+            Ok("ended")
+        }
         "session" => {
             let session = form.get("session").parse().map_err(|_| Error::new(&codes::NOT_FOUND))?;
             accounts::end_own_session(&web.db, by.user.id, session).await?;

@@ -102,7 +102,7 @@ impl Wanted {
     }
 
     /// This list's pages.
-    fn pages(&self, total: i64) -> (Pagination, Vec<u32>) {
+    pub fn pages(&self, total: i64) -> (Pagination, Vec<u32>) {
         let pagination = Pagination::new(self.page, total.cast_unsigned());
         (pagination, steps(&pagination))
     }

@@ -8,16 +8,21 @@ use axum::{extract::State, response::Response};
 use super::{Web, page_context::PageContext, plugin};
 use crate::{
     catalogue::PluginId,
-    error::Result,
+    error::{Result, lang::Lang},
     http::extract::{FromParams, Params, Path, Query},
 };
 
 /// What a badge tells.
-pub(super) struct Shows(String);
+pub(super) struct Shows {
+    what: String,
+    lang: Lang,
+}
 
 impl FromParams for Shows {
     fn from_params(params: &mut Params) -> Self {
-        Self(params.text(&["show"]).unwrap_or("version").to_owned())
+        // Not the viewer's language: a badge stands in a text that has one.
+        let lang = if params.text(&["lang"]) == Some("zh") { Lang::Zh } else { Lang::En };
+        Self { what: params.text(&["show"]).unwrap_or("version").to_owned(), lang }
     }
 }
 
@@ -33,10 +38,11 @@ struct Badge {
 /// Draws the badge of a plugin.
 pub(super) async fn badge(
     State(web): State<Arc<Web>>,
-    page: PageContext,
+    mut page: PageContext,
     Path(id): Path<PluginId>,
-    Query(Shows(shows)): Query<Shows>,
+    Query(Shows { what: shows, lang }): Query<Shows>,
 ) -> Result<Response> {
+    page.lang = lang;
     let plugin = plugin::find(&web, &id).await?;
     let (label, value) = match shows.as_str() {
         "downloads" => (page.t("下载", "downloads"), page.short(&plugin.downloads)),

@@ -14,9 +14,9 @@ use search_engine::fold;
 use super::{Web, page_context::PageContext, visitor::Visitor};
 use crate::{
     catalogue::{Filter, Order, PluginItem, Sort, StatusFilter},
-    error::Result,
+    error::{Error, Result, codes, lang::Lang},
     http::{
-        extract::{Choice, FromParams, Params, Query, query_values},
+        extract::{Choice, FromParams, Params, Path, Query, query_values},
         page::{Page, Pagination},
     },
     search::{self, Wanted},
@@ -64,6 +64,26 @@ impl Asked {
         T::from_name(self.get(name))
     }
 
+    /// Every filter that is set: what it says, and the address of the list without it.
+    fn chosen(&self, lang: &Lang) -> Vec<(String, String)> {
+        let tags = self.tags().into_iter().map(|tag| (format!("#{tag}"), self.toggled(&tag)));
+        let names = [
+            ("author", "作者：", "Author: "),
+            ("rating", "评分 ≥ ", "Rating ≥ "),
+            ("runs_on", "GeekTools ", "GeekTools "),
+        ];
+        let others = names
+            .into_iter()
+            .filter(|(name, ..)| !self.get(name).is_empty())
+            .map(|(name, zh, en)| (format!("{}{}", lang.pick(zh, en), self.get(name)), self.with(name, "")));
+        let status = match self.get("status") {
+            "any" => Some(lang.pick("含已弃用", "Including deprecated")),
+            "deprecated" => Some(lang.pick("仅已弃用", "Deprecated only")),
+            _ => None,
+        };
+        tags.chain(others).chain(status.map(|text| (text.to_owned(), self.with("status", "")))).collect()
+    }
+
     fn has_tag(&self, tag: &str) -> bool {
         self.pairs.iter().any(|(name, value)| name == "tag" && value.eq_ignore_ascii_case(tag))
     }
@@ -75,6 +95,7 @@ impl Asked {
             all_tags: true,
             author: Some(fold(self.get("author"))).filter(|author| !author.is_empty()),
             author_word: None,
+            owner: None,
             min_rating: self.get("rating").parse().ok().filter(|rating| (0.0..=5.0).contains(rating)),
             runs_on: self.get("runs_on").parse().ok(),
         };
@@ -158,13 +179,10 @@ async fn make(web: &Web, page: PageContext, asked: Asked) -> Result<Browse> {
     let default = if wanted.words.is_some() { Sort::Relevance } else { Sort::Downloads };
     let sort = wanted.sort.unwrap_or(default);
     let sort = Sort::NAMES.iter().find(|(_, known)| *known == sort).map_or("", |(name, _)| *name);
-    let mut tags = web.catalogue.lists.tags();
+    // Those that would narrow this very list, or widen it again.
+    let mut tags = search::tags(&web.search, &wanted)?;
+    tags.retain(|(tag, _)| !asked.has_tag(tag));
     tags.truncate(TAGS);
-    for tag in asked.tags() {
-        if !tags.iter().any(|(known, _)| known.eq_ignore_ascii_case(&tag)) {
-            tags.insert(0, (tag, 0));
-        }
-    }
     let filters = ["author", "rating", "runs_on", "status"];
     Ok(Browse {
         words: asked.get("q").trim().to_owned(),
@@ -190,6 +208,22 @@ struct Tags {
 /// Shows all tags.
 pub(super) async fn tags(State(web): State<Arc<Web>>, visitor: Visitor, headers: HeaderMap) -> Result<Response> {
     let make = async |visitor: Visitor| Ok(Tags { page: visitor.look, tags: web.catalogue.lists.tags() });
+    visitor.show_shared(&web, &headers, &[], make).await
+}
+
+/// Shows the plugins with one tag, at an address that search engines may list.
+pub(super) async fn tag(
+    State(web): State<Arc<Web>>,
+    visitor: Visitor,
+    Path(tag): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let pairs = vec![("tag".to_owned(), tag)];
+    let asked = Asked { pairs: pairs.into_iter().filter(|(_, tag)| tag.chars().count() <= MAX_VALUE).collect() };
+    let make = async |visitor: Visitor| {
+        let made = make(&web, visitor.look, asked).await?;
+        if made.plugins.is_empty() { Err(Error::new(&codes::NOT_FOUND)) } else { Ok(made) }
+    };
     visitor.show_shared(&web, &headers, &[], make).await
 }
 

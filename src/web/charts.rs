@@ -50,7 +50,13 @@ fn scale_end(most: i64) -> i64 {
     while unit * 10 < most {
         unit *= 10;
     }
-    [1, 2, 5, 10].into_iter().map(|n| n * unit).find(|end| *end >= most).unwrap_or(most).max(4)
+    // In tenths of the unit: no step is twice the one before, so that no chart is half empty.
+    [10, 15, 20, 30, 40, 50, 60, 80, 100]
+        .into_iter()
+        .map(|n| n * unit / 10)
+        .find(|end| *end >= most)
+        .unwrap_or(most)
+        .max(4)
 }
 
 /// One bar of a list of bars: its share of the largest, in steps of 5 for the style sheet.
@@ -75,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_scale_ends_at_a_round_number() {
-        assert_eq!([0, 4, 7, 11, 130, 999].map(scale_end), [4, 5, 10, 20, 200, 1000]);
+        assert_eq!([0, 4, 7, 11, 130, 20_500, 999].map(scale_end), [4, 4, 8, 15, 150, 30_000, 1000]);
     }
 
     #[test]

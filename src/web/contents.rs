@@ -115,8 +115,9 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path:
         let mut files = contents.files.iter();
         files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
     };
+    let files = format!("/plugins/{}/files/{version}", id.as_str());
     let shown = match path.or_else(first) {
-        Some(path) => Some(shown(web, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
+        Some(path) => Some(shown(&web, &files, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
         None => None,
     };
     Ok(Files {
@@ -130,8 +131,8 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path:
     })
 }
 
-async fn shown(web: &Web, file: StoredFile) -> Result<Shown> {
-    let text = rendered::file(web, &file).await?;
+async fn shown(web: &Web, files: &str, file: StoredFile) -> Result<Shown> {
+    let text = rendered::file(web, files, &file).await?;
     let length = file.text.map_or(0, |text| text.len() as u64);
     let StoredFile { path, size, executable, hash, .. } = file;
     Ok(Shown { path, size, executable, hash, text, is_cut: length < size })

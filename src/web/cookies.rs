@@ -17,6 +17,9 @@ pub(super) const VISITOR: &str = "visitor";
 /// The language somebody chose.
 pub(super) const LANG: &str = "lang";
 
+/// Light or dark, when somebody chose one.
+pub(super) const THEME: &str = "theme";
+
 /// The value of a cookie.
 pub(super) fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());

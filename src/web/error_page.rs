@@ -92,7 +92,7 @@ async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response
     let page = ErrorPage {
         page: &look,
         status: refusal.status.as_u16(),
-        text: refusal.text.in_lang(look.lang),
+        text: page_text(&look, refusal),
         request_id: &id,
         guess,
         plugins,
@@ -103,6 +103,15 @@ async fn page_of(web: &Web, asked: &Parts, refusal: &Refusal, envelope: Response
         response.headers_mut().insert(name.clone(), value.clone());
     }
     response
+}
+
+/// What a refusal says to somebody who looks at a page: of addresses and methods only programs know.
+fn page_text<'a>(look: &'a PageContext, refusal: &'a Refusal) -> &'a str {
+    match refusal.code {
+        "not_found" => look.t("页面不存在", "Page not found"),
+        "method_not_allowed" => look.t("无法直接打开此页面", "This page can’t be opened directly"),
+        _ => refusal.text.in_lang(look.lang),
+    }
 }
 
 /// Words to search for instead of the address that leads nowhere.
@@ -131,10 +140,13 @@ fn finish(web: &Web, asked: &Parts, response: &mut Response) {
         headers.insert(OPENER, HeaderValue::from_static("same-origin"));
     }
     let query = asked.uri.query().unwrap_or_default();
-    let chosen = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).filter(|l| matches!(*l, "zh" | "en"));
-    if is_page && let Some(lang) = chosen {
-        let cookie = cookies::set(cookies::LANG, lang, 31_536_000, cookies::is_secure(web, asked));
-        if let Some(cookie) = cookie {
+    let chosen = |name: &str, known: &[&str]| {
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.filter(|value| known.contains(value))
+    };
+    for (name, known) in [(cookies::LANG, &["zh", "en"][..]), (cookies::THEME, &["system", "light", "dark"])] {
+        let Some(value) = chosen(name, known).filter(|_| is_page) else { continue };
+        if let Some(cookie) = cookies::set(name, value, 31_536_000, cookies::is_secure(web, asked)) {
             headers.append(header::SET_COOKIE, cookie);
         }
     }

@@ -58,6 +58,7 @@ pub(super) async fn of_plugin(
     let releases = shown.map(|item| Release {
         id: plugin.id.clone(),
         name: plugin.name.clone(),
+        publisher: plugin.publisher.as_ref().map(|publisher| publisher.username.clone()),
         author: plugin.author.clone(),
         description: plugin.description.clone(),
         version: item.version.clone(),

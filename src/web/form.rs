@@ -18,7 +18,7 @@ use crate::{
 
 /// Fields that hold a number, a truth value or a list where the API expects one.
 const NUMBERS: [&str; 2] = ["rating", "expires_in_days"];
-const FLAGS: [&str; 2] = ["is_active", "revoke_tokens"];
+const FLAGS: [&str; 3] = ["is_active", "is_verified", "revoke_tokens"];
 const LISTS: [&str; 1] = ["scopes"];
 /// Fields that are shown again never.
 const SECRETS: [&str; 3] = ["password", "old_password", "new_password"];
@@ -55,6 +55,24 @@ impl Form {
     /// The value of a field; empty when absent.
     pub fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether somebody was asked and wants what is sent.
+    pub fn is_confirmed(&self) -> bool {
+        self.get("confirmed") == "yes"
+    }
+
+    /// Every field, in the order sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The address of the list that the form stood on, at the place where it was.
+    pub fn list(&self, path: &str) -> String {
+        match self.get("back") {
+            "" => path.to_owned(),
+            query => format!("{path}?{query}"),
+        }
     }
 
     /// The form as the API's body of the same meaning; empty fields count as absent.

@@ -16,6 +16,11 @@ impl PageContext {
         short(self.lang, (*number).into())
     }
 
+    /// What is counted, in the form that goes with the number.
+    pub fn unit<'a, N: Copy + Into<i64>>(&self, number: &N, zh: &'a str, one: &'a str, many: &'a str) -> &'a str {
+        self.lang.pick(zh, if (*number).into() == 1 { one } else { many })
+    }
+
     /// A length in memory units.
     pub fn bytes<N: Copy + TryInto<u64>>(&self, bytes: &N) -> String {
         bytes_text((*bytes).try_into().unwrap_or_default())
@@ -39,6 +44,11 @@ impl PageContext {
     /// Half stars, 0 to 10, for the picture of a rating.
     pub fn half_stars<N: Copy + Into<f64>>(&self, rating: &N) -> u8 {
         ((*rating).into() * 2.0).round().clamp(0.0, 10.0) as u8
+    }
+
+    /// A rating and how many gave one.
+    pub fn stars<N: Copy + Into<i64>>(&self, rating: &f64, count: &N) -> String {
+        format!("★ {rating:.1} ({})", self.n(count))
     }
 
     /// A rating with one decimal.

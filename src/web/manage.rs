@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
-    Web,
+    Web, confirm,
     form::{Form, FormState, done},
     page_context::PageContext,
     plugin::{self, Header},
@@ -17,7 +17,7 @@ use crate::{
     catalogue::PluginId,
     error::{Error, Result, codes},
     http::extract::{Fields, FromFields, Path},
-    plugins::{self, OwnPlugin, PluginDetail, StatusChange},
+    plugins::{self, Invitation, OwnPlugin, Owner, PluginDetail, StatusChange},
 };
 
 #[derive(Template)]
@@ -26,12 +26,15 @@ struct Mine {
     page: PageContext,
     plugins: Vec<OwnPlugin>,
     downloads: i64,
+    invitations: Vec<Invitation>,
 }
 
 /// Lists one's own plugins with their numbers.
 pub(super) async fn mine(State(web): State<Arc<Web>>, Member { look, session }: Member) -> Result<Response> {
     let plugins = plugins::owned_by(&web.db, session.user.id).await?;
-    let page = Mine { page: look, downloads: plugins.iter().map(|plugin| plugin.downloads).sum(), plugins };
+    let invitations = plugins::find_invitations(&web.plugins, session.user.id).await?;
+    let downloads = plugins.iter().map(|plugin| plugin.downloads).sum();
+    let page = Mine { page: look, downloads, plugins, invitations };
     page.page.show(&page)
 }
 
@@ -41,6 +44,8 @@ struct Manage {
     page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
+    /// Who is invited to be an owner.
+    invited: Vec<Owner>,
     form: FormState,
     /// Which of the forms was refused.
     what: String,
@@ -71,7 +76,8 @@ async fn show(web: &Web, member: Member, id: &PluginId, form: FormState, what: S
         return Err(Error::with(&codes::NOT_OWNER, &[id.as_str()]));
     }
     let status = form.status();
-    let page = Manage { header, page: visitor.look, plugin, form, what };
+    let invited = plugins::find_invited(&web.db, id.as_str()).await?;
+    let page = Manage { header, page: visitor.look, plugin, invited, form, what };
     page.page.show_with(status, &page)
 }
 
@@ -91,10 +97,19 @@ pub(super) async fn change(
     Path(id): Path<PluginId>,
     form: Form,
 ) -> Result<Response> {
+    let path = format!("/plugins/{}/manage", id.as_str());
+    if form.get("what") == "remove_owner" && !form.is_confirmed() {
+        let owner = form.get("username").trim();
+        let question = member.look.lang.pick(
+            format!("移除所有者 @{owner}？只有其他所有者邀请后才能恢复。"),
+            format!("Remove the owner @{owner}? Only another owner can invite them back."),
+        );
+        return confirm::ask(member.look, &form, &question, &path);
+    }
     match change_read(&web, &member.session.user, &id, &form).await {
         // Whoever gave up a plugin may not see its page any more.
         Ok("left") => Ok(done("/account/plugins", "saved")),
-        Ok(code) => Ok(done(&format!("/plugins/{}/manage", id.as_str()), code)),
+        Ok(code) => Ok(done(&path, code)),
         Err(error) => {
             let refused = form.refused(error)?;
             show(&web, member, &id, refused, form.get("what").to_owned()).await
@@ -119,8 +134,8 @@ async fn change_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) 
             "saved"
         }
         "add_owner" => {
-            plugins::insert_owner(&web.plugins, user, id, owner).await?;
-            "saved"
+            plugins::invite_owner(&web.plugins, user, id, owner).await?;
+            "invited"
         }
         "remove_owner" => {
             plugins::delete_owner(&web.plugins, user, id, owner).await?;

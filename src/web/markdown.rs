@@ -6,9 +6,18 @@
 use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 
 use ammonia::Builder;
-use comrak::{Arena, Node, Options, arena_tree::NodeEdge, format_html, parse_document};
+use comrak::{
+    Anchorizer, Arena, Node, Options,
+    arena_tree::NodeEdge,
+    format_html,
+    nodes::{AstNode, NodeHtmlBlock, NodeLink, NodeValue},
+    parse_document,
+};
 
-use super::marks::{escape, visible};
+use super::{
+    marks::{escape, visible},
+    raw_html,
+};
 
 /// The most bytes of a text that are rendered.
 const MAX_TEXT: usize = 64 * 1024;
@@ -33,12 +42,15 @@ pub(super) struct Prose {
 
 static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut cleaner = Builder::default();
-    // A picture would be fetched from somebody else's host, and the policy of the pages forbids it.
+    // A picture would be fetched from somebody else's host, and the policy of the pages forbids it. What links lead to
+    // and which elements have ids was decided in the document.
     cleaner
         .rm_tags(["img", "map", "area", "h1"])
         .add_tags(["h5", "h6"])
         .url_schemes(HashSet::from(["http", "https"]))
-        .url_relative(ammonia::UrlRelative::Deny)
+        .url_relative(ammonia::UrlRelative::PassThrough)
+        .add_tag_attributes("a", ["id"])
+        .add_tag_attributes("li", ["id"])
         .link_rel(Some("nofollow noopener"))
         .attribute_filter(|element, attribute, value| {
             let is_plain = !(element == "a" && attribute == "name") && attribute != "lang";
@@ -47,11 +59,20 @@ static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     cleaner
 });
 
-/// The HTML of a Markdown text.
-pub(super) fn html(text: &str) -> Prose {
+/// Where a text stands: its links lead to files beside it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The address of the version's files, without a slash at its end.
+    pub files: String,
+    /// The path of the file that the text is in.
+    pub path: String,
+}
+
+/// The HTML of a Markdown text. With a place it has anchors and footnotes, of which a page bears only one set.
+pub(super) fn html(text: &str, place: Option<&Place>) -> Prose {
     let shown = &text[..text.floor_char_boundary(MAX_TEXT)];
     let is_cut = shown.len() < text.len();
-    let html = if is_too_complex(shown) { None } else { render(shown) };
+    let html = if is_too_complex(shown) { None } else { render(shown, place) };
     let is_plain = html.is_none();
     let plain = || format!("<pre tabindex=\"0\">{}</pre>", escape(&visible(shown)));
     Prose { html: html.unwrap_or_else(plain), is_plain, is_cut }
@@ -100,17 +121,21 @@ fn nesting(line: &[u8]) -> usize {
 }
 
 /// The HTML, unless it is nested too deep or too long.
-fn render(text: &str) -> Option<String> {
+fn render(text: &str, place: Option<&Place>) -> Option<String> {
     let mut options = Options::default();
     options.extension.table = true;
     options.extension.strikethrough = true;
     options.extension.autolink = true;
     options.extension.tasklist = true;
+    options.extension.footnotes = place.is_some();
+    // What the document holds of it is cleaned below.
+    options.render.r#unsafe = true;
     let arena = Arena::new();
     let document = parse_document(&arena, text, &options);
     if depth(document) > MAX_DEPTH {
         return None;
     }
+    prepare(&arena, document, place);
     let mut html = String::new();
     format_html(document, &options, &mut html).ok()?;
     if html.len() > MAX_HTML {
@@ -124,8 +149,101 @@ fn render(text: &str) -> Option<String> {
             .replace(&format!("</h{level}>"), &format!("</h{}>", level + 1));
     }
     // Whoever has no mouse must be able to scroll what is wider than the page.
+    let lower = lower.replace(CHECKED, "☑ ").replace(UNCHECKED, "☐ ");
     let html = CLEANER.clean(&lower).to_string().replace("<pre>", "<pre tabindex=\"0\">");
     (html.len() <= MAX_HTML).then_some(html)
+}
+
+/// How comrak writes the boxes of a task list.
+const CHECKED: &str = r#"<input type="checkbox" checked="" disabled="" /> "#;
+const UNCHECKED: &str = r#"<input type="checkbox" disabled="" /> "#;
+/// What the anchors of a text begin with, so that they are none of the page's.
+const ANCHOR: &str = "readme-";
+
+/// Makes of the document what a page can show: pictures become links, links lead where they mean to, headings get
+/// anchors, and HTML is cleaned.
+fn prepare<'a>(arena: &'a Arena<'a>, document: Node<'a>, place: Option<&Place>) {
+    let mut anchors = Anchorizer::new();
+    for node in document.descendants().collect::<Vec<_>>() {
+        let mut ast = node.data.borrow_mut();
+        match &mut ast.value {
+            NodeValue::HtmlInline(html) => *html = raw_html::cleaned(html),
+            NodeValue::HtmlBlock(NodeHtmlBlock { literal, .. }) => *literal = raw_html::cleaned(literal),
+            NodeValue::Heading(_) if place.is_some() => {
+                drop(ast);
+                let id = anchors.anchorize(&text_of(node));
+                let anchor = NodeValue::HtmlInline(format!("<a id=\"{ANCHOR}{}\"></a>", escape(&id)));
+                node.prepend(arena.alloc(AstNode::from(anchor)));
+            }
+            NodeValue::Image(link) | NodeValue::Link(link) => {
+                let target = target(&link.url, place);
+                let is_image = matches!(ast.value, NodeValue::Image(_));
+                drop(ast);
+                let is_inside =
+                    node.ancestors().skip(1).any(|above| matches!(above.data.borrow().value, NodeValue::Link(_)));
+                match target.filter(|_| !is_inside) {
+                    Some(url) => {
+                        if is_image && node.first_child().is_none() {
+                            let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+                            node.append(arena.alloc(AstNode::from(NodeValue::Text(name.into()))));
+                        }
+                        node.data.borrow_mut().value =
+                            NodeValue::Link(Box::new(NodeLink { url, title: String::new() }));
+                    }
+                    // What it says stays.
+                    None => {
+                        for child in node.children().collect::<Vec<_>>() {
+                            node.insert_before(child);
+                        }
+                        node.detach();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The text of a heading.
+fn text_of(node: Node<'_>) -> String {
+    let mut text = String::new();
+    for node in node.descendants() {
+        match &node.data.borrow().value {
+            NodeValue::Text(part) => text.push_str(part),
+            NodeValue::Code(code) => text.push_str(&code.literal),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Where a link leads: to another site, an anchor of the same text, or a file of the same version; else nowhere.
+fn target(url: &str, place: Option<&Place>) -> Option<String> {
+    if ["http://", "https://"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+    {
+        return Some(url.to_owned());
+    }
+    let place = place?;
+    if let Some(anchor) = url.strip_prefix('#') {
+        return Some(format!("#{ANCHOR}{anchor}"));
+    }
+    let path = url.split(['#', '?']).next().unwrap_or_default();
+    let has_scheme = path.split('/').next().unwrap_or_default().contains(':');
+    if path.is_empty() || path.starts_with('/') || path.contains('\\') || has_scheme {
+        return None;
+    }
+    let mut parts: Vec<&str> = place.path.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(format!("{}/{}", place.files, parts.join("/")))
 }
 
 /// How deep the deepest element stands.
@@ -145,14 +263,48 @@ fn depth(document: Node<'_>) -> usize {
 mod tests {
     use super::*;
 
+    fn place() -> Place {
+        Place { files: "/plugins/hello/files/1.0.0".into(), path: "docs/README.md".into() }
+    }
+
     fn html(text: &str) -> String {
-        super::html(text).html
+        super::html(text, Some(&place())).html
+    }
+
+    #[test]
+    fn nothing_that_was_written_is_lost() {
+        let html = html(
+            "- [x] Linux\n- [ ] Windows\n\n![screenshot](a.png) ![](b/c.png) [![build](x.svg)](https://example.org)\n\n\
+             <details>\n<summary>More</summary>\n<p>hidden text</p>\n</details>\n\n\
+             [changelog](../CHANGELOG.md) [options](#options) [out](../../x) [root](/logout) a<kbd>b</kbd>\n\n\
+             ## Options\n\nx[^1]\n\n[^1]: note\n",
+        );
+        for part in [
+            "☑ Linux",
+            "☐ Windows",
+            "href=\"/plugins/hello/files/1.0.0/docs/a.png\" rel=\"nofollow noopener\">screenshot</a>",
+            ">c.png</a>",
+            ">build</a>",
+            "<details>",
+            "hidden text",
+            "href=\"/plugins/hello/files/1.0.0/CHANGELOG.md\"",
+            "href=\"#readme-options\"",
+            "id=\"readme-options\"",
+            "> out root a",
+            "href=\"#fn-1\"",
+            "id=\"fn-1\"",
+            "note",
+        ] {
+            assert!(html.contains(part) || part == "> out root a" && html.contains("out root a"), "{part} in {html}");
+        }
+        // Without a place there are neither anchors nor footnotes.
+        assert!(!super::html("## A\n\n[b](c.md)", None).html.contains("<a"));
     }
 
     #[test]
     fn headings_tables_and_links_are_rendered() {
         let html = html("# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nhttps://example.org");
-        for part in ["<h2>Title</h2>", "<td>1</td>", r#"rel="nofollow noopener""#] {
+        for part in ["Title</h2>", "<td>1</td>", r#"rel="nofollow noopener""#] {
             assert!(html.contains(part), "{part} in {html}");
         }
     }
@@ -172,7 +324,8 @@ mod tests {
         ];
         for text in texts {
             let html = html(text).to_lowercase();
-            for part in ["<script", "javascript:", "<img", "onerror", "data:", "<iframe", "style=", "<form", "href=\"/"]
+            for part in
+                ["<script", "javascript:", "<img", "onerror", "data:", "<iframe", "style=", "<form", "href=\"/logout"]
             {
                 assert!(!html.contains(part), "{part} in {html}");
             }
@@ -182,7 +335,7 @@ mod tests {
     #[test]
     fn rendering_any_text_takes_time_in_proportion_to_its_length() {
         crate::pathological_texts::check("Markdown", MAX_TEXT, std::time::Duration::ZERO, |text, _| {
-            super::html(text);
+            super::html(text, Some(&place()));
         });
     }
 
@@ -192,11 +345,11 @@ mod tests {
         let wide = format!("{}|\n{}|\n{}", "|a".repeat(300), "|-".repeat(300), "|<x>\n".repeat(100));
         let emphasis = format!("{}<a>{}", "*a **b ".repeat(MAX_DEPTH), " b** a*".repeat(MAX_DEPTH));
         for text in [&deep, &wide, &emphasis] {
-            let prose = super::html(text);
+            let prose = super::html(text, None);
             assert!(prose.is_plain && !prose.is_cut, "{text}");
             assert_eq!(prose.html, format!("<pre tabindex=\"0\">{}</pre>", escape(text)));
         }
-        let long = super::html(&"a ".repeat(MAX_TEXT));
+        let long = super::html(&"a ".repeat(MAX_TEXT), None);
         assert!(!long.is_plain && long.is_cut);
         // Drawings, rules and ordinary nesting are none of that.
         let drawing = format!("+{0}+\n|{1}|\n+{0}+\n", "-".repeat(100), " ".repeat(100));
@@ -205,7 +358,7 @@ mod tests {
         let quotes = "> ".repeat(MAX_NESTING) + "a";
         let table = format!("|a|b|\n|---|---|\n{}", "|1|2|\n".repeat(500));
         for text in [format!("```\n{drawing}```\n"), drawing, rules, lists, quotes, table] {
-            assert!(!super::html(&text).is_plain, "{text}");
+            assert!(!super::html(&text, None).is_plain, "{text}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod assets;
 mod badge;
 mod browse;
 mod charts;
+mod confirm;
 mod contents;
 mod cookies;
 mod error_page;
@@ -24,11 +25,14 @@ mod manage;
 mod markdown;
 mod marks;
 mod page_context;
+mod people;
 mod plugin;
 mod preview;
 mod publish;
+mod raw_html;
 mod redirect;
 mod rendered;
+mod reports;
 mod reviews;
 mod sign_in;
 mod site;
@@ -57,6 +61,7 @@ use crate::{
     },
     plugins::{self, Plugins},
     ratings::Ratings,
+    reports::Reports,
     search::Search,
 };
 
@@ -68,6 +73,7 @@ pub struct Web {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) search: Arc<Search>,
     pub(crate) ratings: Arc<Ratings>,
+    pub(crate) reports: Arc<Reports>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) derived: Arc<DerivedData>,
@@ -95,6 +101,7 @@ fn pages() -> Routes<Arc<Web>> {
         .get("/", Policy::read(), home::home)
         .get("/plugins", Policy::read_or_search(browse::is_search), browse::browse)
         .get("/tags", Policy::read(), browse::tags)
+        .get("/tags/{tag}", Policy::read(), browse::tag)
         .merge(plugin_pages())
         .merge(account_pages())
         .merge(admin_pages())
@@ -118,6 +125,10 @@ fn plugin_pages() -> Routes<Arc<Web>> {
         .get("/plugins/{id}/reviews", Policy::read(), reviews::list)
         .post("/plugins/{id}/reviews", Policy::write(), reviews::save)
         .post("/plugins/{id}/reviews/delete", Policy::write(), reviews::delete)
+        .post("/plugins/{id}/reviews/{rating}", Policy::write(), reviews::answer)
+        .get("/plugins/{id}/report", Policy::read(), reports::form)
+        .post("/plugins/{id}/report", Policy::report(), reports::send)
+        .get("/@{username}", Policy::read(), people::person)
         .get("/plugins/{id}/manage", Policy::read(), manage::page)
         .post("/plugins/{id}/manage", Policy::write(), manage::change)
         .get("/plugins/{id}/badge.svg", Policy::read(), badge::badge)
@@ -134,6 +145,7 @@ fn account_pages() -> Routes<Arc<Web>> {
         .get("/account", Policy::read(), account::page)
         .post("/account", Policy::write(), account::change)
         .get("/account/plugins", Policy::read(), manage::mine)
+        .post("/account/invitations", Policy::write(), people::answer_invitation)
         .get("/account/tokens", Policy::read(), tokens::page)
         .post("/account/tokens", Policy::write(), tokens::change)
 }
@@ -147,6 +159,8 @@ fn admin_pages() -> Routes<Arc<Web>> {
         .post("/admin/plugins", Policy::write(), admin_changes::change_plugin)
         .get("/admin/reviews", Policy::read(), admin::reviews)
         .post("/admin/reviews", Policy::write(), admin_changes::remove_review)
+        .get("/admin/reports", Policy::read(), reports::list)
+        .post("/admin/reports", Policy::write(), reports::close)
         .get("/admin/audit", Policy::read(), admin::audit_log)
 }
 

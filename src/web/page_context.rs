@@ -5,11 +5,11 @@ use std::{convert::Infallible, sync::Arc};
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
 
-use super::{Web, assets, cookies, icons};
+use super::{Web, assets, cookies, icons, redirect};
 use crate::{
     accounts::random_hex,
     error::{Result, lang::Lang},
@@ -19,6 +19,8 @@ use crate::{
 /// The frame of a page: language, viewer, addresses.
 pub(super) struct PageContext {
     pub lang: Lang,
+    /// `light` or `dark`; empty for what the system prefers.
+    pub theme: &'static str,
     pub viewer: Option<Viewer>,
     /// Goes into every form.
     pub form_token: String,
@@ -61,6 +63,12 @@ impl PageContext {
         format!("{}?{}{sign}lang={}", self.path, self.query, self.lang.pick("en", "zh"))
     }
 
+    /// This page in another theme.
+    pub fn in_theme(&self, theme: &str) -> String {
+        let sign = if self.query.is_empty() { "" } else { "&" };
+        format!("{}?{}{sign}theme={theme}", self.path, self.query)
+    }
+
     /// Another page of this list.
     pub fn at(&self, page: impl std::fmt::Display) -> String {
         let query = without(&self.query, &["page="]);
@@ -99,10 +107,14 @@ impl PageContext {
         let query = parts.uri.query().unwrap_or_default();
         Self {
             lang: lang_of(parts),
+            theme: theme_of(parts),
             viewer: None,
             form_token: cookies::form_token(&parts.headers).unwrap_or_default(),
-            path: parts.uri.path().to_owned(),
-            query: without(query, &["lang=", "done="]),
+            path: match parts.method {
+                Method::POST => redirect::page_of_form(parts.uri.path()),
+                _ => parts.uri.path().to_owned(),
+            },
+            query: without(query, &["lang=", "done=", "theme="]),
             base: base(web, &parts.headers, is_secure),
             notice: None,
             visitor: None,
@@ -224,6 +236,16 @@ pub(super) fn lang_of(parts: &Parts) -> Lang {
         .unwrap_or_else(|| Lang::of(&parts.headers))
 }
 
+/// The theme: chosen in the address, or kept in the cookie.
+fn theme_of(parts: &Parts) -> &'static str {
+    let asked = parts.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("theme="));
+    match asked.or_else(|| cookies::read(&parts.headers, cookies::THEME)) {
+        Some("light") => "light",
+        Some("dark") => "dark",
+        _ => "",
+    }
+}
+
 fn without(query: &str, prefixes: &[&str]) -> String {
     let kept = query.split('&').filter(|pair| !pair.is_empty() && !prefixes.iter().any(|p| pair.starts_with(p)));
     kept.collect::<Vec<_>>().join("&")
@@ -259,6 +281,7 @@ pub(super) mod tests {
     pub(in crate::web) fn look() -> PageContext {
         PageContext {
             lang: Lang::En,
+            theme: "",
             viewer: None,
             form_token: String::new(),
             path: "/plugins".into(),

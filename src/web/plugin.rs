@@ -1,6 +1,6 @@
 //! A plugin's page and the list of its versions.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -14,8 +14,9 @@ use super::{
     Web,
     charts::{self, Bar, DayChart},
     contents::MAX_LISTED,
+    markdown::Prose,
     page_context::PageContext,
-    rendered::{self, PackageTexts},
+    rendered::{self, Changelogs, PackageTexts},
     visitor::Visitor,
 };
 use crate::{
@@ -55,6 +56,8 @@ struct Overview {
     header: Header,
     plugin: Arc<PluginDetail>,
     texts: Option<Arc<PackageTexts>>,
+    /// What is new in the current version; empty without one.
+    changes: Arc<Changelogs>,
     dependents: Vec<(String, String)>,
     stats: PluginStats,
     chart: DayChart,
@@ -81,11 +84,14 @@ async fn make(web: &Web, visitor: Visitor, id: PluginId) -> Result<Overview> {
         plugins::dependents(&web.db, id.as_str(), DEPENDENTS),
     )?;
     let texts = current_texts(web, &id, &plugin).await?;
+    let current = plugin.versions.iter().find(|item| Some(&item.version) == plugin.current_version.as_ref());
+    let changes = rendered::changelogs(web, current.map(slice::from_ref).unwrap_or_default()).await?;
     let versions = plugin.versions.iter().map(|item| (item.version.clone(), i64::from(item.downloads)));
     Ok(Overview {
         header: header(&plugin, "overview", &visitor),
         page: visitor.look,
         texts,
+        changes,
         dependents,
         chart: charts::days(&stats.download_trend),
         by_version: charts::bars(versions.take(VERSIONS), false),
@@ -114,8 +120,8 @@ struct Versions {
     page: PageContext,
     header: Header,
     plugin: Arc<PluginDetail>,
-    /// How many of the versions are shown with their changelog.
-    changelogs: usize,
+    /// What is new in the newest versions; the page has no room for the others'.
+    changelogs: Arc<Changelogs>,
 }
 
 /// Shows all versions of a plugin.
@@ -127,13 +133,18 @@ pub(super) async fn versions(
 ) -> Result<Response> {
     let make = async |visitor: Visitor| {
         let plugin = find(&web, &id).await?;
-        let changelogs = changelogs(&plugin);
+        let changelogs = rendered::changelogs(&web, &plugin.versions[..changelogs(&plugin)]).await?;
         Ok(Versions { header: header(&plugin, "versions", &visitor), page: visitor.look, plugin, changelogs })
     };
     visitor.show_shared(&web, &headers, &[], make).await
 }
 
 impl Versions {
+    /// What is new in the version at a place.
+    fn changelog(&self, place: &usize) -> Option<&Prose> {
+        self.changelogs.0.get(*place)
+    }
+
     /// The version below the one at a place.
     fn below(&self, place: &usize) -> Option<&VersionItem> {
         self.plugin.versions.get(place + 1)
@@ -190,7 +201,8 @@ async fn current_texts(web: &Web, id: &PluginId, plugin: &PluginDetail) -> Resul
     let read = async {
         let version = plugins::find_version(&web.plugins, id, version).await?;
         let contents = plugins::read_contents(&web.plugins, &version).await?;
-        rendered::package(web, &version.file_hash, &plugin.scripts, contents).await
+        let files = format!("/plugins/{}/files/{}", plugin.id, version.version);
+        rendered::package(web, &version.file_hash, files, &plugin.scripts, contents).await
     };
     match read.await {
         Ok(texts) => Ok(Some(texts)),

@@ -95,7 +95,8 @@ pub(super) async fn show(web: &Web, look: PageContext, checked: Checked) -> Resu
         executable: script.executable,
     };
     let scripts: Vec<ScriptItem> = package.manifest.scripts.iter().map(script).collect();
-    let texts = rendered::package(web, &received.hash, &scripts, contents).await?;
+    let files = format!("/plugins/{}/files/{}", package.manifest.id, package.manifest.version);
+    let texts = rendered::package(web, &received.hash, files, &scripts, contents).await?;
     let page = Preview {
         page: look,
         manifest: &package.manifest,

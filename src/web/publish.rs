@@ -89,8 +89,13 @@ async fn receive(web: &Web, request: Request) -> Result<Received> {
 fn refused(look: PageContext, refusal: &Refusal) -> Result<Response> {
     let lang = look.lang;
     let faults = refusal.details.iter().map(|fault| (fault.field.clone(), fault.text.in_lang(lang).to_owned()));
+    // Where there are details, they say what is wrong; the heading does not say it too.
+    let problem = match refusal.details.is_empty() {
+        true => refusal.text.in_lang(lang),
+        false => lang.pick("这个插件包暂时不能发布", "This package can’t be published yet"),
+    };
     let page = Publish {
-        problem: refusal.text.in_lang(lang).to_owned(),
+        problem: problem.to_owned(),
         advice: advice(lang, refusal.code),
         faults: faults.collect(),
         page: look,
@@ -116,7 +121,7 @@ pub(super) async fn publish(
     form: Form,
 ) -> Result<Response> {
     let Some(received) = web.drafts.take(session.user.id, form.get("hash")) else {
-        let problem = look.t("预览已过期，请重新选择文件。", "The preview has ended; please choose the file again.");
+        let problem = look.t("预览已过期，请重新选择文件。", "This preview has expired. Choose the file again.");
         let page = Publish { problem: problem.to_owned(), advice: "", faults: Vec::new(), page: look };
         return page.page.show_with(StatusCode::CONFLICT, &page);
     };

@@ -18,6 +18,17 @@ pub(super) fn is_local(path: &str) -> bool {
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
+/// The page that holds the form which is sent to this path.
+pub(super) fn page_of_form(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["", "publish", ..] => "/publish".to_owned(),
+        ["", "account", "invitations"] => "/account/plugins".to_owned(),
+        ["", "plugins", id, page, _, ..] => format!("/plugins/{id}/{page}"),
+        _ => path.to_owned(),
+    }
+}
+
 /// 303: go on with a GET of this path.
 pub(super) fn see_other(path: &str) -> Response {
     redirect(StatusCode::SEE_OTHER, path)

@@ -3,17 +3,18 @@
 use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
+use sha2::{Digest, Sha256};
 
 use super::{
     Web,
     highlight::{self, Code},
-    markdown::{self, Prose},
+    markdown::{self, Place, Prose},
     marks,
 };
 use crate::{
     data::derived::{Derived, Work},
     error::{Error, Result, lang::Lang},
-    plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile},
+    plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile, VersionItem},
 };
 
 /// The most bytes of HTML of one file.
@@ -80,13 +81,14 @@ impl Derived for Fragment {
     }
 }
 
-/// README and scripts of the package with a hash.
+/// README and scripts of the package with a hash, of which the files are at the address `files`.
 ///
 /// # Errors
 /// 503 when too many texts wait to be rendered.
 pub(super) async fn package(
     web: &Web,
     hash: &str,
+    files: String,
     scripts: &[ScriptItem],
     contents: Arc<Contents>,
 ) -> Result<Arc<PackageTexts>> {
@@ -95,23 +97,54 @@ pub(super) async fn package(
         return Ok(texts);
     }
     let scripts: Vec<ScriptItem> = scripts.iter().take(MAX_SCRIPTS).cloned().collect();
-    let render = move || Ok(PackageTexts { readme: readme(&contents), sources: sources(scripts, &contents) });
+    let render = move || Ok(PackageTexts { readme: readme(&contents, files), sources: sources(scripts, &contents) });
     web.derived.get(Work::Render, key, render).await
+}
+
+/// What is new in versions, as HTML, in the order given.
+pub(super) struct Changelogs(pub Vec<Prose>);
+
+impl Derived for Changelogs {
+    fn weight(&self) -> usize {
+        self.0.iter().map(|prose| 100 + prose.html.len()).sum()
+    }
+}
+
+/// What is new in these versions of a plugin, which never changes once they are published.
+///
+/// # Errors
+/// 503 when too many texts wait to be rendered.
+pub(super) async fn changelogs(web: &Web, versions: &[VersionItem]) -> Result<Arc<Changelogs>> {
+    let hashes: Vec<&str> = versions.iter().map(|item| item.file_hash.as_str()).collect();
+    let key = format!("changelogs {}", sha256(hashes.concat().as_bytes()));
+    if let Some(known) = web.derived.find(&key) {
+        return Ok(known);
+    }
+    let texts: Vec<String> = versions.iter().map(|item| item.changelog.clone()).collect();
+    let render = move || Ok(Changelogs(texts.iter().map(|text| markdown::html(text, None)).collect()));
+    web.derived.get(Work::Render, key, render).await
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The text of a file.
 ///
 /// # Errors
 /// 503 when too many texts wait to be rendered.
-pub(super) async fn file(web: &Web, file: &StoredFile) -> Result<Arc<FileText>> {
+pub(super) async fn file(web: &Web, files: &str, file: &StoredFile) -> Result<Arc<FileText>> {
     let (path, text) = (file.path.clone(), file.text.clone().unwrap_or_default());
+    let is_markdown = path.to_ascii_lowercase().ends_with(".md");
+    // Links of a text lead to files of its version, so the same text is shown differently in another.
+    let key = format!("file text {} {} {path}", file.hash, if is_markdown { files } else { "" });
+    let place = Place { files: files.to_owned(), path: path.clone() };
     let render = move || {
-        let is_markdown = path.to_ascii_lowercase().ends_with(".md");
         let code = highlight::lines(&path, &text, "L", MAX_FILE_HTML);
-        Ok(FileText { code, prose: is_markdown.then(|| markdown::html(&text)) })
+        Ok(FileText { code, prose: is_markdown.then(|| markdown::html(&text, Some(&place))) })
     };
     // The name decides on the language.
-    web.derived.get(Work::Render, format!("file text {} {}", file.hash, file.path), render).await
+    web.derived.get(Work::Render, key, render).await
 }
 
 /// What differs between two versions.
@@ -128,10 +161,11 @@ pub(super) async fn comparison(web: &Web, lang: Lang, comparison: Arc<Comparison
 }
 
 /// What the package says of itself.
-fn readme(contents: &Contents) -> Option<Prose> {
+fn readme(contents: &Contents, files: String) -> Option<Prose> {
     let is_readme = |path: &str| path.eq_ignore_ascii_case("readme.md") || path.eq_ignore_ascii_case("readme");
     let file = contents.files.iter().find(|file| is_readme(&file.path))?;
-    file.text.as_deref().filter(|text| !text.trim().is_empty()).map(markdown::html)
+    let place = Place { files, path: file.path.clone() };
+    file.text.as_deref().filter(|text| !text.trim().is_empty()).map(|text| markdown::html(text, Some(&place)))
 }
 
 /// The scripts with their texts, as far as the page has room.

@@ -9,6 +9,7 @@ use super::{
     Web,
     browse::steps,
     charts::Bar,
+    confirm,
     form::{Form, FormState, done},
     page_context::PageContext,
     plugin::{self, Header},
@@ -17,14 +18,14 @@ use super::{
 use crate::{
     accounts::CurrentUser,
     catalogue::PluginId,
-    error::Result,
+    error::{Error, Result, codes},
     http::{
         cache::Kind,
         extract::{Path, Query},
         page::Page,
     },
     plugins::PluginDetail,
-    ratings::{self, NewRating, RatingList},
+    ratings::{self, NewRating, NewReply, RatingList},
 };
 
 #[derive(Template)]
@@ -38,6 +39,10 @@ struct Reviews {
     steps: Vec<u32>,
     form: FormState,
     has_own: bool,
+    /// Reviews that the visitor found helpful.
+    voted: Vec<i64>,
+    /// The name of the visitor.
+    own_name: String,
 }
 
 /// Shows the ratings of a plugin.
@@ -59,6 +64,11 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
         Some(user) => ratings::find_own(&web.db, id.as_str(), user.id).await?,
         None => None,
     };
+    let voted = match visitor.user() {
+        Some(user) => ratings::find_votes(&web.db, id.as_str(), user.id).await?,
+        None => Vec::new(),
+    };
+    let own_name = visitor.user().map(|user| user.username.clone()).unwrap_or_default();
     let has_own = own.is_some();
     let filled = || {
         own.map(|(rating, review)| FormState::with(&[("rating", &rating.to_string()), ("review", &review)]))
@@ -74,6 +84,8 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, page: Page, refused: O
         plugin,
         form,
         has_own,
+        voted,
+        own_name,
     })
 }
 
@@ -105,13 +117,43 @@ async fn save_read(web: &Web, user: &CurrentUser, id: &PluginId, form: &Form) ->
     Ok(())
 }
 
+/// Votes for a review, or replies to it.
+pub(super) async fn answer(
+    State(web): State<Arc<Web>>,
+    Member { session, .. }: Member,
+    Path((id, rating)): Path<(PluginId, i64)>,
+    form: Form,
+) -> Result<Response> {
+    let user = &session.user;
+    let code = match form.get("what") {
+        "helpful" | "unhelpful" => {
+            ratings::set_helpful(&web.ratings, user, &id, rating, form.get("what") == "helpful").await?;
+            "saved"
+        }
+        "reply" => {
+            ratings::save_reply(&web.ratings, user, &id, rating, Some(form.read::<NewReply>()?)).await?;
+            "replied"
+        }
+        "delete_reply" => {
+            ratings::save_reply(&web.ratings, user, &id, rating, None).await?;
+            "deleted"
+        }
+        _ => return Err(Error::new(&codes::NOT_FOUND)),
+    };
+    Ok(done(&address(&id), code))
+}
+
 /// Takes one's own rating back.
 pub(super) async fn delete(
     State(web): State<Arc<Web>>,
-    Member { session, .. }: Member,
+    Member { look, session }: Member,
     Path(id): Path<PluginId>,
-    _form: Form,
+    form: Form,
 ) -> Result<Response> {
+    if !form.is_confirmed() {
+        let question = look.t("删除你的评分和评价？", "Delete your rating and review?").to_owned();
+        return confirm::ask(look, &form, &question, &address(&id));
+    }
     ratings::remove(&web.ratings, id.as_str(), session.user.id, async |_: &mut sqlx::PgConnection| Ok(())).await?;
     Ok(done(&address(&id), "unreviewed"))
 }

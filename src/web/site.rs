@@ -10,7 +10,9 @@ use super::{Web, page_context::PageContext};
 use crate::{catalogue, error::Result};
 
 /// The most addresses one sitemap may hold.
-const MOST: i64 = 50_000;
+const MOST: i64 = 48_000;
+/// Tags of the sitemap.
+const TAGS: usize = 1_000;
 
 /// What crawlers should leave alone.
 pub(super) async fn robots(page: PageContext) -> Response {
@@ -28,10 +30,15 @@ pub(super) async fn robots(page: PageContext) -> Response {
 struct Sitemap {
     page: PageContext,
     plugins: Vec<(String, OffsetDateTime)>,
+    tags: Vec<(String, usize)>,
 }
 
 /// Every plugin's address.
 pub(super) async fn sitemap(State(web): State<Arc<Web>>, page: PageContext, headers: HeaderMap) -> Result<Response> {
-    let make = async |page| Ok(Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await? });
+    let make = async |page| {
+        let mut tags = web.catalogue.lists.tags();
+        tags.truncate(TAGS);
+        Ok(Sitemap { page, plugins: catalogue::addresses(&web.db, MOST).await?, tags })
+    };
     page.show_file(&web, &headers, ("application/xml", 3600), make).await
 }

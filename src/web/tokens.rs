@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{
-    Web,
+    Web, confirm,
     form::{Form, FormState, done},
     page_context::PageContext,
     visitor::Member,
@@ -28,8 +28,12 @@ struct Tokens {
 
 /// Shows the tokens.
 pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
-    let form = FormState::with(&[("scopes", "publish"), ("expires_in_days", "90")]);
-    show(&web, member, form, None).await
+    show(&web, member, proposed(), None).await
+}
+
+/// What the form proposes.
+fn proposed() -> FormState {
+    FormState::with(&[("scopes", "publish"), ("expires_in_days", "90")])
 }
 
 async fn show(web: &Web, member: Member, form: FormState, made: Option<String>) -> Result<Response> {
@@ -45,13 +49,19 @@ async fn show(web: &Web, member: Member, form: FormState, made: Option<String>) 
 
 /// Makes a token or ends one.
 pub(super) async fn change(State(web): State<Arc<Web>>, member: Member, form: Form) -> Result<Response> {
+    if form.get("what") == "revoke" && !form.is_confirmed() {
+        let look = member.look;
+        let question =
+            look.t("删除令牌后，使用它的脚本将无法再访问。", "Scripts that use this token stop working.").to_owned();
+        return confirm::ask(look, &form, &question, "/account/tokens");
+    }
     if form.get("what") == "revoke" {
         let id = form.get("id").parse().map_err(|_| Error::new(&codes::TOKEN_NOT_FOUND))?;
         accounts::revoke_token(&web.accounts, &member.session.user, id).await?;
         return Ok(done("/account/tokens", "revoked"));
     }
     match make(&web, &member, &form).await {
-        Ok(secret) => show(&web, member, FormState::default(), Some(secret)).await,
+        Ok(secret) => show(&web, member, proposed(), Some(secret)).await,
         Err(error) => {
             let refused = form.refused(error)?;
             show(&web, member, refused, None).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -44,10 +44,15 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
             "密码已修改，其他会话均已退出。API 令牌仍然有效，可在“API 令牌”页删除。",
             "Password changed; all other sessions are signed out. Your API tokens still work: delete them on their page.",
         ),
-        "ended" => lang.pick("会话已结束。", "The session is over."),
-        "revoked" => lang.pick("令牌已删除。", "The token is deleted."),
-        "yanked" => lang.pick("版本已撤回。", "The version is yanked."),
-        "unyanked" => lang.pick("版本已恢复。", "The version is back."),
+        "ended" => lang.pick("会话已结束。", "Session ended."),
+        "revoked" => lang.pick("令牌已删除。", "Token deleted."),
+        "yanked" => lang.pick("版本已撤回。", "Version yanked."),
+        "unyanked" => lang.pick("版本已恢复。", "Version restored."),
+        "invited" => lang.pick("邀请已发出，对方接受后成为所有者。", "Invitation sent. They become an owner once they accept."),
+        "accepted" => lang.pick("已接受邀请，你现在是所有者。", "Invitation accepted. You are an owner now."),
+        "declined" => lang.pick("已拒绝邀请。", "Invitation declined."),
+        "reported" => lang.pick("举报已提交，管理员会处理。", "Thank you. The administrators will look at your report."),
+        "replied" => lang.pick("回复已保存。", "Your reply is saved."),
         "deleted" => lang.pick("已删除。", "Deleted."),
         _ => return None,
     })
@@ -126,9 +131,9 @@ impl Visitor {
             Ok(html)
         };
         self.look.keep_parameters(parameters);
-        let PageContext { lang, ref base, ref path, ref query, .. } = self.look;
+        let PageContext { lang, theme, ref base, ref path, ref query, .. } = self.look;
         let kind = if query.is_empty() { kind } else { Kind::Query };
-        let key = format!("page {lang:?} {base}{path}?{query}");
+        let key = format!("page {lang:?}{theme} {base}{path}?{query}");
         let is_for_everybody = self.session.is_none() && self.look.notice.is_none();
         let frame = PageHeaders { lang, cookie: None };
         let ready = match version.filter(|_| is_for_everybody) {
@@ -160,7 +165,10 @@ impl Visitor {
             .as_ref()
             .map(|session| Viewer { username: session.user.username.clone(), is_admin: session.user.is_admin() });
         let done = Params::parse(parts.uri.query().unwrap_or_default()).ok();
-        look.notice = done.as_ref().and_then(|params| notice(look.lang, params.text(&["done"])?));
+        // Only after a form of this site: what a link of somebody else says was not done.
+        let site = parts.headers.get("sec-fetch-site");
+        let is_own = site.is_none_or(|site| site == "same-origin") && cookies::form_token(&parts.headers).is_some();
+        look.notice = done.as_ref().filter(|_| is_own).and_then(|params| notice(look.lang, params.text(&["done"])?));
         Ok(Self { look, session })
     }
 }
@@ -192,8 +200,14 @@ impl FromRequestParts<Arc<Web>> for Member {
         match session {
             Some(session) => Ok(Self { look, session }),
             None => {
-                let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-                let next = utf8_percent_encode(target, NON_ALPHANUMERIC);
+                let target = match parts.method {
+                    Method::GET | Method::HEAD => {
+                        parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
+                    }
+                    // Nothing can be sent again after signing in, so the page with the form is shown.
+                    _ => redirect::page_of_form(parts.uri.path()),
+                };
+                let next = utf8_percent_encode(&target, NON_ALPHANUMERIC);
                 Err(redirect::see_other(&format!("/login?next={next}")))
             }
         }

@@ -213,8 +213,12 @@ async fn a_change_of_nothing_or_of_nobody_is_refused_wherever_something_is_chang
             };
             let fields = schema["properties"].as_object().unwrap();
             let nulls: serde_json::Map<String, Value> = fields.keys().map(|name| (name.clone(), Value::Null)).collect();
-            let user = if path.contains("/users/") { id.as_str() } else { "hello" };
-            let here = path.replace("{id}", user).replace("{version}", "1.0.0").replace("{username}", "ada");
+            let user = if path.contains("/users/") || path.contains("/reports/") { id.as_str() } else { "hello" };
+            let here = path
+                .replace("{id}", user)
+                .replace("{version}", "1.0.0")
+                .replace("{username}", "ada")
+                .replace("{rating_id}", "1");
             for body in [json!({}), Value::Object(nulls)] {
                 let request = root.request(method.to_uppercase().parse().unwrap(), &here).json(&body);
                 Answer::of(request).await.refused(400, "invalid_input");

@@ -25,6 +25,7 @@ fn page_routes() -> Vec<String> {
 /// An address of a route on which there is something.
 fn known(route: &str) -> String {
     let filled = route.replace("{id}", "hello").replace("{version}", "1.0.0").replace("{range}", "1.0.0...1.1.0");
+    let filled = filled.replace("{username}", "boss").replace("{tag}", "demo");
     let file = if filled.starts_with("/assets") { "site.css" } else { "scripts/hello.sh" };
     filled.replace("{*path}", file)
 }
@@ -34,9 +35,9 @@ async fn stage(db: PgPool, public_url: &str) -> (TestApp, Client) {
     let app = TestApp::with(db, |config| config.server.public_url = public_url.to_owned()).await;
     let boss = app.admin("boss").await;
     for version in ["1.0.0", "1.1.0"] {
-        boss.publish(&PackageBuilder::new("hello", version)).await.expect(201);
+        boss.publish(&PackageBuilder::new("hello", version).set("tags", json!(["demo"]))).await.expect(201);
     }
-    boss.post("/plugins/hello/ratings", json!({"rating": 4, "review": "fine"})).await.expect(200);
+    app.user("rater").await.post("/plugins/hello/ratings", json!({"rating": 4, "review": "fine"})).await.expect(200);
     (app, boss)
 }
 

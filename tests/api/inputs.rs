@@ -63,6 +63,11 @@ impl Stage {
             "plugin_tags",
             "plugin_owners",
             "plugin_ratings",
+            "owner_invitations",
+            "rating_votes",
+            "rating_replies",
+            "reports",
+            "reserved_names",
             "retired_ids",
             "download_days",
             "api_tokens",
@@ -168,6 +173,11 @@ fn json_routes(stage: &Stage) -> Vec<(Client, Method, &'static str, Value)> {
         (stage.ada.clone(), Method::PUT, "/plugins/hello/versions/1.0.0/yank", json!({"reason": "broken"})),
         (stage.bob.clone(), Method::POST, "/plugins/hello/ratings", json!({"rating": 5})),
         (anyone, Method::POST, "/search", json!({"query": "hello"})),
+        (stage.ada.clone(), Method::PUT, "/plugins/hello/ratings/1/reply", json!({"text": "x"})),
+        (stage.bob.clone(), Method::POST, "/plugins/hello/reports", json!({"reason": "spam"})),
+        (stage.ada.clone(), Method::POST, "/plugins/hello/ratings/1/reports", json!({"reason": "spam"})),
+        (stage.root.clone(), Method::PATCH, "/admin/reports/1", json!({"state": "closed", "resolution": "x"})),
+        (stage.root.clone(), Method::POST, "/admin/reserved-names", json!({"id": "hell0"})),
         (stage.root.clone(), Method::PATCH, "/admin/users/1", json!({"is_active": true})),
         (stage.root.clone(), Method::PATCH, "/admin/plugins/hello", json!({"status": "active", "reason": "x"})),
         (stage.root.clone(), Method::DELETE, "/admin/plugins", json!({"plugin_id": "hello", "reason": "x"})),
@@ -359,6 +369,36 @@ async fn fields_of_plugins_and_administration(db: PgPool) {
     }
     vary(&stage, bob, Method::POST, path, &json!({"rating": 5, "review": "x"}), &cases).await;
 
+    let path = "/plugins/hello/ratings/1/reply";
+    each_is_required(&stage, ada, Method::PUT, path, &json!({"text": "x"}), &["text"]).await;
+    let mut cases = block("text", 5_000);
+    cases.extend([("text", Value::Null), ("text", json!("")), ("text", json!(" \n"))]);
+    vary(&stage, ada, Method::PUT, path, &json!({"text": "x"}), &cases).await;
+    for path in ["/plugins/hello/reports", "/plugins/hello/ratings/1/reports"] {
+        each_is_required(&stage, ada, Method::POST, path, &json!({"reason": "spam"}), &["reason"]).await;
+        let mut cases = required_cases("reason", 20);
+        cases.extend(["SPAM", "none", " spam"].map(|reason| ("reason", json!(reason))));
+        cases.extend(block("text", 5_000));
+        vary(&stage, ada, Method::POST, path, &json!({"reason": "spam"}), &cases).await;
+    }
+    let good = json!({"state": "closed", "resolution": "x"});
+    let path = "/admin/reports/1";
+    each_is_required(&stage, root, Method::PATCH, path, &good, &["state", "resolution"]).await;
+    let mut cases = required_cases("state", 20);
+    cases.extend(["open", "CLOSED"].map(|state| ("state", json!(state))));
+    cases.extend(block("resolution", 1_000));
+    cases.extend([("resolution", Value::Null), ("resolution", json!(" "))]);
+    vary(&stage, root, Method::PATCH, path, &good, &cases).await;
+    let path = "/admin/reserved-names";
+    each_is_required(&stage, root, Method::POST, path, &json!({"id": "hell0"}), &["id"]).await;
+    let mut cases: Vec<_> = no_texts().into_iter().map(|value| ("id", value)).collect();
+    cases.extend(["", "ab", "Hello", "a b", "插件插件", "../hello"].map(|id| ("id", json!(id))));
+    cases.extend([("id", json!("x".repeat(51))), ("username", json!("x".repeat(51))), ("username", json!(7))]);
+    cases.extend(block("reason", 1_000));
+    vary(&stage, root, Method::POST, path, &json!({"id": "hell0"}), &cases).await;
+    let request = root.request(Method::POST, path).json(&json!({"id": "hell0", "username": "nobody"}));
+    stage.refused(request, 404, "user_not_found", "an unknown user").await;
+
     let path = "/plugins/hello";
     each_is_required(&stage, ada, Method::PATCH, path, &json!({"status": "active"}), &["status"]).await;
     let mut cases = required_cases("status", 20);
@@ -393,7 +433,9 @@ async fn fields_of_plugins_and_administration(db: PgPool) {
     let mut cases = required_cases("role", 20);
     cases.retain(|(_, value)| !value.is_null());
     cases.extend([("role", json!("root")), ("role", json!("ADMIN"))]);
-    cases.extend([json!("true"), json!(1), json!([])].map(|value| ("is_active", value)));
+    for field in ["is_active", "is_verified"] {
+        cases.extend([json!("true"), json!(1), json!([])].map(|value| (field, value)));
+    }
     cases.extend(block("reason", 1_000));
     vary(&stage, root, Method::PATCH, &path, &json!({}), &cases).await;
     let request = root.request(Method::PATCH, "/admin/users/999999").json(&json!({"is_active": false}));
@@ -646,6 +688,18 @@ async fn credentials(db: PgPool) {
         (Method::DELETE, "/plugins/hello/versions/1.0.0/yank"),
         (Method::PUT, "/plugins/hello/owners/bob"),
         (Method::DELETE, "/plugins/hello/owners/ada"),
+        (Method::PUT, "/plugins/hello/ratings/1/helpful"),
+        (Method::DELETE, "/plugins/hello/ratings/1/helpful"),
+        (Method::PUT, "/plugins/hello/ratings/1/reply"),
+        (Method::DELETE, "/plugins/hello/ratings/1/reply"),
+        (Method::POST, "/plugins/hello/reports"),
+        (Method::POST, "/plugins/hello/ratings/1/reports"),
+        (Method::GET, "/auth/me/invitations"),
+        (Method::POST, "/auth/me/invitations/1/accept"),
+        (Method::POST, "/auth/me/invitations/1/decline"),
+        (Method::GET, "/admin/reports"),
+        (Method::PATCH, "/admin/reports/1"),
+        (Method::POST, "/admin/reserved-names"),
         (Method::GET, "/admin/stats"),
         (Method::GET, "/admin/users"),
         (Method::PATCH, "/admin/users/1"),

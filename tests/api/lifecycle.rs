@@ -32,8 +32,8 @@ async fn owners_come_and_go_but_the_last_stays(db: PgPool) {
         Answer::of(eve.request(act.clone(), "/plugins/hello/owners/eve")).await.refused(403, "not_owner");
         Answer::of(app.anyone().request(act, "/plugins/hello/owners/eve")).await.refused(401, "unauthenticated");
     }
+    ada.share("hello", "bob", &bob).await;
     assert_eq!(names(&ada.put("/plugins/hello/owners/bob", json!({})).await.expect(200)), ["ada", "bob"]);
-    ada.put("/plugins/hello/owners/bob", json!({})).await.expect(200);
     ada.delete("/plugins/hello/owners/eve").await.refused(404, "owner_not_found");
     assert_eq!(names(&ada.delete("/plugins/hello/owners/ada").await.expect(200)), ["bob"]);
     ada.publish(&package("hello", "1.0.1")).await.refused(403, "not_owner");
@@ -48,7 +48,7 @@ async fn owners_who_leave_at_once_leave_one(db: PgPool) {
     for i in 0..8 {
         let id = format!("plugin-{i}");
         ada.publish(&package(&id, "1.0.0")).await.expect(201);
-        ada.put(&format!("/plugins/{id}/owners/bob"), json!({})).await.expect(200);
+        ada.share(&id, "bob", &bob).await;
         let (path_a, path_b) = (format!("/plugins/{id}/owners/ada"), format!("/plugins/{id}/owners/bob"));
         let (first, second) = tokio::join!(ada.delete(&path_a), bob.delete(&path_b));
         let mut statuses = [first.status(), second.status()];
@@ -80,7 +80,8 @@ async fn an_api_token_does_what_its_scopes_and_pattern_say(db: PgPool) {
     }
     let reason = json!({"reason": "broken", "rating": 5, "status": "deprecated"});
     manage.put("/plugins/ops-one/versions/1.0.1/yank", reason.clone()).await.expect(200);
-    rate.post("/plugins/ops-one/ratings", reason.clone()).await.expect(200);
+    app.user("bob").await.publish(&package("network", "1.0.0")).await.expect(201);
+    rate.post("/plugins/network/ratings", reason.clone()).await.expect(200);
     for other in [&publish, &rate] {
         other.put("/plugins/ops-one/versions/1.0.0/yank", reason.clone()).await.refused(403, "token_scope");
         other.patch("/plugins/ops-one", reason.clone()).await.refused(403, "token_scope");
@@ -112,7 +113,7 @@ async fn an_administrators_api_token_is_no_administrator(db: PgPool) {
     let app = TestApp::new(db).await;
     let (root, ada) = (app.admin("root").await, app.user("ada").await);
     ada.publish(&package("hello", "1.0.0")).await.expect(201);
-    let body = json!({"reason": "x", "status": "deprecated", "rating": 1});
+    let body = json!({"reason": "spam", "text": "x", "state": "closed", "resolution": "x", "id": "he11o", "status": "deprecated", "rating": 1});
     let changes = [
         (Method::PUT, "/plugins/hello/versions/1.0.0/yank"),
         (Method::DELETE, "/plugins/hello/versions/1.0.0/yank"),
@@ -244,14 +245,14 @@ async fn every_act_is_in_the_audit_log_with_who_what_and_why(db: PgPool) {
     let bob_id = bob.get("/auth/me").await.data()["id"].clone();
     let (_, token_id) = token(&ada, json!({"name": "ci", "scopes": ["publish"]})).await;
     ada.delete(&format!("/auth/tokens/{token_id}")).await.expect(200);
-    ada.put("/plugins/hello/owners/bob", json!({})).await.expect(200);
+    ada.share("hello", "bob", &bob).await;
     ada.delete("/plugins/hello/owners/bob").await.expect(200);
     ada.put("/plugins/hello/versions/1.0.0/yank", json!({"reason": "broken"})).await.expect(200);
     ada.delete("/plugins/hello/versions/1.0.0/yank").await.expect(200);
     ada.patch("/plugins/hello", json!({"status": "deprecated", "message": "old"})).await.expect(200);
     ada.patch("/plugins/hello", json!({"status": "active"})).await.expect(200);
     let rating = bob.post("/plugins/hello/ratings", json!({"rating": 1, "review": "abuse"})).await.expect(200).data();
-    ada.post("/plugins/hello/ratings", json!({"rating": 4})).await.expect(200);
+    app.user("eve").await.post("/plugins/hello/ratings", json!({"rating": 4})).await.expect(200);
     let path = format!("/admin/ratings/{}?reason=insult", rating["id"]);
     bob.delete(&path).await.refused(403, "forbidden");
     root.delete(&path).await.expect(200);
@@ -285,7 +286,8 @@ async fn every_act_is_in_the_audit_log_with_who_what_and_why(db: PgPool) {
     let expected = [
         ["ada", "token.create", &token, "ci"],
         ["ada", "token.revoke", &token, "-"],
-        ["ada", "owner.add", hello, "bob"],
+        ["ada", "owner.invite", hello, "bob"],
+        ["bob", "owner.add", hello, "bob"],
         ["ada", "owner.remove", hello, "bob"],
         ["ada", "version.yank", "plugin:hello@1.0.0", "broken"],
         ["ada", "version.unyank", "plugin:hello@1.0.0", "-"],
@@ -311,14 +313,16 @@ async fn operations(app: &TestApp) -> Vec<(Method, String, Value)> {
     let document = app.anyone().get("//api/openapi.json").await.expect(200).json();
     let mut found = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let is_numbered =
-            ["/admin/users", "/admin/ratings", "/auth/tokens"].iter().any(|start| path.starts_with(start));
+        let is_numbered = ["/admin/users", "/admin/ratings", "/admin/reports", "/auth/tokens", "/auth/me/invitations"]
+            .iter()
+            .any(|start| path.starts_with(start));
         let filled = path
             .replace("{id}", if is_numbered { "1" } else { "hello" })
             .replace("{version}", "1.0.0")
             .replace("{username}", "bob")
             .replace("{path}", "info.json")
-            .replace("{range}", "1.0.0...1.0.0");
+            .replace("{range}", "1.0.0...1.0.0")
+            .replace("{rating_id}", "1");
         assert!(!filled.contains('{'), "an unknown parameter in {path}");
         for (method, operation) in operations.as_object().unwrap() {
             found.push((method.to_uppercase().parse().unwrap(), filled.clone(), operation.clone()));
@@ -335,7 +339,7 @@ async fn send(client: &Client, method: Method, path: &str) -> Answer {
         let form = multipart::Form::new().part("plugin_file", file);
         return Answer::of(client.request(method, path).multipart(form)).await;
     }
-    let body = json!({"reason": "x", "status": "deprecated", "rating": 5, "plugin_id": "hello", "name": "x",
+    let body = json!({"reason": "spam", "text": "x", "state": "closed", "resolution": "x", "id": "he11o", "status": "deprecated", "rating": 5, "plugin_id": "hello", "name": "x",
         "scopes": ["rate"], "display_name": "x", "role": "user", "old_password": "correct horse",
         "new_password": "battery staple"});
     let request = client.request(method.clone(), path);

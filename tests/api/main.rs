@@ -22,6 +22,7 @@ mod openapi;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
+mod people;
 mod plugins;
 mod policies;
 mod postgres;
@@ -29,7 +30,9 @@ mod program;
 mod raw;
 mod readme;
 mod released_client;
+mod reports;
 mod requests;
+mod reviews;
 mod searches;
 mod structure;
 mod texts;

@@ -42,6 +42,19 @@ const OPERATIONS: &[&str] = &[
     "GET /plugins/{id}/owners",
     "PUT /plugins/{id}/owners/{username}",
     "DELETE /plugins/{id}/owners/{username}",
+    "PUT /plugins/{id}/ratings/{rating_id}/helpful",
+    "DELETE /plugins/{id}/ratings/{rating_id}/helpful",
+    "PUT /plugins/{id}/ratings/{rating_id}/reply",
+    "DELETE /plugins/{id}/ratings/{rating_id}/reply",
+    "POST /plugins/{id}/reports",
+    "POST /plugins/{id}/ratings/{rating_id}/reports",
+    "GET /users/{username}",
+    "GET /auth/me/invitations",
+    "POST /auth/me/invitations/{id}/accept",
+    "POST /auth/me/invitations/{id}/decline",
+    "GET /admin/reports",
+    "PATCH /admin/reports/{id}",
+    "POST /admin/reserved-names",
     "POST /search",
     "GET /search/suggestions",
     "GET /stats",
@@ -279,8 +292,43 @@ async fn answers_are_what_the_document_says(db: PgPool) {
     check("DELETE", "/auth/tokens/{id}", ada.delete(&format!("/auth/tokens/{}", token["id"])).await);
     check("PUT", "/plugins/{id}/owners/{username}", ada.put("/plugins/hello/owners/bob", json!({})).await);
     check("DELETE", "/plugins/{id}/owners/{username}", ada.delete("/plugins/hello/owners/bob").await);
+    for answer in ["accept", "decline"] {
+        ada.put("/plugins/hello/owners/bob", json!({})).await.expect(202);
+        let invitations = check("GET", "/auth/me/invitations", get(&bob, "/auth/me/invitations").await);
+        let id = invitations["invitations"][0]["id"].clone();
+        let path = format!("/auth/me/invitations/{id}/{answer}");
+        check("POST", &format!("/auth/me/invitations/{{id}}/{answer}"), bob.post(&path, json!({})).await);
+        check("GET", "/plugins/{id}/owners", get(&ada, "/plugins/hello/owners").await);
+        check("PUT", "/plugins/{id}/owners/{username}", ada.put("/plugins/hello/owners/ada", json!({})).await);
+        if answer == "accept" {
+            ada.delete("/plugins/hello/owners/bob").await.expect(200);
+        }
+    }
+    check("GET", "/users/{username}", get(&ada, "/users/bob").await);
+    let reserved = json!({"id": "he11o", "username": "bob"});
+    for _ in 0..2 {
+        check("POST", "/admin/reserved-names", root.post("/admin/reserved-names", reserved.clone()).await);
+    }
     let rated = json!({"rating": 4, "review": "很好"});
     let rated = check("POST", "/plugins/{id}/ratings", bob.post("/plugins/hello/ratings", rated).await);
+    let of_rating = format!("/plugins/hello/ratings/{}", rated["id"]);
+    let documented = "/plugins/{id}/ratings/{rating_id}";
+    check("PUT", &format!("{documented}/helpful"), ada.put(&format!("{of_rating}/helpful"), json!({})).await);
+    let reply = json!({"text": "谢谢"});
+    check("PUT", &format!("{documented}/reply"), ada.put(&format!("{of_rating}/reply"), reply).await);
+    check("GET", "/plugins/{id}/ratings", get(&ada, "/plugins/hello/ratings").await);
+    check("DELETE", &format!("{documented}/helpful"), ada.delete(&format!("{of_rating}/helpful")).await);
+    check("DELETE", &format!("{documented}/reply"), ada.delete(&format!("{of_rating}/reply")).await);
+    for _ in 0..2 {
+        let report = json!({"reason": "spam", "text": "x"});
+        check("POST", "/plugins/{id}/reports", bob.post("/plugins/hello/reports", report.clone()).await);
+        check("POST", &format!("{documented}/reports"), bob.post(&format!("{of_rating}/reports"), report).await);
+    }
+    let reports = check("GET", "/admin/reports", get(&root, "/admin/reports?state=open").await);
+    let path = format!("/admin/reports/{}", reports["reports"][0]["id"]);
+    let closed = json!({"state": "closed", "resolution": "checked"});
+    check("PATCH", "/admin/reports/{id}", root.patch(&path, closed).await);
+    check("GET", "/admin/reports", get(&root, "/admin/reports").await);
     app.anyone().get("/plugins/hello/download").await.expect(200);
     let yank = "/plugins/hello/versions/1.0.0/yank";
     check("PUT", "/plugins/{id}/versions/{version}/yank", ada.put(yank, json!({"reason": "broken"})).await);
@@ -290,6 +338,7 @@ async fn answers_are_what_the_document_says(db: PgPool) {
         check("GET", path, get(&ada, path).await);
     }
     check("GET", "/plugins", get(&ada, "/plugins?search=hello&sort=relevance").await);
+    check("GET", "/plugins", get(&ada, "/plugins?sort=trending").await);
     check("GET", "/search/suggestions", get(&ada, "/search/suggestions?q=he").await);
     check("POST", "/search", ada.post("/search", json!({"query": "hello"})).await);
     for part in ["", "/stats", "/ratings", "/owners"] {
@@ -298,7 +347,7 @@ async fn answers_are_what_the_document_says(db: PgPool) {
     let change = json!({"status": "deprecated", "message": "old", "replacement": "base"});
     check("PATCH", "/plugins/{id}", ada.patch("/plugins/hello", change).await);
     let id = get(&bob, "/auth/me").await.data()["id"].clone();
-    let change = json!({"role": "user", "is_active": true, "reason": "checked"});
+    let change = json!({"role": "user", "is_active": true, "is_verified": true, "reason": "checked"});
     check("PATCH", "/admin/users/{id}", root.patch(&format!("/admin/users/{id}"), change).await);
     let change = json!({"status": "active", "reason": "checked"});
     check("PATCH", "/admin/plugins/{id}", root.patch("/admin/plugins/hello", change).await);

@@ -46,7 +46,7 @@ async fn only_owners_publish_further_versions(db: PgPool) {
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     ada.publish(&package("hello", "1.0.0")).await.expect(201);
     bob.publish(&package("hello", "1.0.1")).await.refused(403, "not_owner");
-    ada.put("/plugins/hello/owners/bob", json!({})).await.expect(200);
+    ada.share("hello", "bob", &bob).await;
     bob.publish(&package("hello", "1.0.1")).await.expect(201);
 }
 
@@ -137,15 +137,15 @@ async fn ratings_are_replaced_and_their_mean_is_exact(db: PgPool) {
     let app = TestApp::new(db).await;
     let ada = app.user("ada").await;
     ada.publish(&package("hello", "1.0.0")).await.expect(201);
-    let (bob, eve) = (app.user("bob").await, app.user("eve").await);
+    let (bob, eve, kim) = (app.user("bob").await, app.user("eve").await, app.user("kim").await);
     bob.post("/plugins/hello/ratings", json!({"rating": 1})).await.expect(200);
     bob.post("/plugins/hello/ratings", json!({"rating": 5, "review": "很好用"})).await.expect(200);
     eve.post("/plugins/hello/ratings", json!({"rating": 4})).await.expect(200);
-    ada.post("/plugins/hello/ratings", json!({"rating": 4})).await.expect(200);
+    kim.post("/plugins/hello/ratings", json!({"rating": 4})).await.expect(200);
     let detail = app.anyone().get("/plugins/hello").await.data();
     assert_eq!((&detail["rating"], &detail["rating_count"]), (&json!(4.33), &json!(3)));
     let list = app.anyone().get("/plugins/hello/ratings?limit=2").await.data();
-    assert_eq!((&list["pagination"]["total"], &list["ratings"][0]["username"]), (&json!(3), &json!("ada")));
+    assert_eq!((&list["pagination"]["total"], &list["ratings"][0]["username"]), (&json!(3), &json!("kim")));
     eve.delete("/plugins/hello/ratings").await.expect(200);
     assert_eq!(app.anyone().get("/plugins").await.data()["plugins"][0]["rating"], 4.5);
     for bad in [json!({}), json!({"rating": 0}), json!({"rating": 6}), json!({"rating": "5"}), json!({"rating": 4.5})] {

@@ -16,7 +16,7 @@ use crate::{
     raw,
 };
 
-const BUDGETS: [&str; 7] = ["read", "search", "download", "write", "publish", "register", "login"];
+const BUDGETS: [&str; 8] = ["read", "search", "download", "write", "publish", "register", "login", "report"];
 
 /// Limits that tell the budgets apart, by a number of requests that no other has.
 fn told_apart(config: &mut Config) {
@@ -30,6 +30,7 @@ fn told_apart(config: &mut Config) {
         &mut limits.publish,
         &mut limits.register,
         &mut limits.login,
+        &mut limits.report,
     ];
     for (i, rate) in rates.into_iter().enumerate() {
         *rate = format!("{}/day", 90_000 + i).parse().unwrap();
@@ -78,6 +79,7 @@ fn expected(method: &Method, path: &str) -> &'static str {
         ("POST", "/auth/register") => "register",
         ("POST", "/auth/login") => "login",
         ("POST", "/plugins" | "/plugins/upload") => "publish",
+        ("POST", "/plugins/{id}/reports" | "/plugins/{id}/ratings/{rating_id}/reports") => "report",
         (_, "/search" | "/search/suggestions") => "search",
         (_, "/plugins/{id}/download" | "/plugins/{id}/versions/{version}/download") => "download",
         ("GET", _) => "read",
@@ -112,7 +114,7 @@ async fn every_operation_of_the_api_draws_on_its_budget_at_each_of_its_addresses
             walked += 1;
         }
     }
-    assert!(walked >= 43, "only {walked} operations");
+    assert!(walked >= 56, "only {walked} operations");
 }
 
 /// The addresses at the root, with their methods, as the parts declare them.
@@ -142,6 +144,7 @@ async fn every_page_draws_on_its_budget(db: PgPool) {
             ("POST", "/register") => "register",
             ("POST", "/publish" | "/publish/check") => "publish",
             ("POST", "/login") => "login",
+            ("POST", "/plugins/{id}/report") => "report",
             ("GET", _) => "read",
             _ => "write",
         };
@@ -192,7 +195,7 @@ async fn a_budget_follows_the_route_and_the_decoded_query(db: PgPool) {
         ("/plugins?research=1", "read"),
         ("/plugins?note=search=", "read"),
         ("/plugins?note=search%3Da", "read"),
-        ("/plugins?q=a", "read"),
+        ("/plugins?q=a", "search"),
         ("//plugins?q=a", "search"),
         ("//plugins?%71=a", "search"),
         ("//plugins?q=&q=a", "search"),

@@ -9,7 +9,7 @@ use syn::{
 };
 
 /// Folders of `src/`, lowest first: each may import those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "error",
     "config",
     "observe",
@@ -22,6 +22,7 @@ const ORDER: [&str; 17] = [
     "plugins",
     "search",
     "ratings",
+    "reports",
     "admin",
     "web", // parts
     "app",

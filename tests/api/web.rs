@@ -301,7 +301,7 @@ async fn whatever_users_write_is_text(db: PgPool) {
     assert!([201, 400].contains(&made.status()), "{}", made.text());
     let hostile = if made.status() == 400 { hostile.set("homepage_url", "https://example.org/") } else { hostile };
     ada.publish(&hostile).await;
-    ada.post("/plugins/hostile/ratings", json!({"rating": 5, "review": bad})).await.expect(200);
+    app.user("rater").await.post("/plugins/hostile/ratings", json!({"rating": 5, "review": bad})).await.expect(200);
     let query = encode(bad);
     let mut reader = Browser::new(&app);
     for path in [
@@ -378,7 +378,10 @@ async fn owners_manage_and_others_cannot(db: PgPool) {
     app.sign_in("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
     assert!(ada.get("/account/plugins").await.expect(200).text().contains("hello"));
     let manage = "/plugins/hello/manage";
-    let refused = ada.fill(manage, manage, &[("what", "remove_owner"), ("username", "ada")]).await.expect(409);
+    let refused = ada
+        .fill(manage, manage, &[("what", "remove_owner"), ("username", "ada"), ("confirmed", "yes")])
+        .await
+        .expect(409);
     assert!(refused.text().contains("The last owner"), "{}", refused.text());
     ada.fill(manage, manage, &[("what", "yank"), ("version", "1.0.0"), ("reason", "wrong")]).await.expect(303);
     ada.fill(manage, manage, &[("what", "unyank"), ("version", "1.0.0")]).await.expect(303);
@@ -400,7 +403,11 @@ async fn administrators_see_and_change(db: PgPool) {
     let app = TestApp::new(db).await;
     let ada = app.user("ada").await;
     ada.publish(&package("hello", "1.0.0")).await.expect(201);
-    ada.post("/plugins/hello/ratings", json!({"rating": 1, "review": "rude words"})).await.expect(200);
+    app.user("rater")
+        .await
+        .post("/plugins/hello/ratings", json!({"rating": 1, "review": "rude words"}))
+        .await
+        .expect(200);
     let mut boss = Browser::new(&app);
     boss.sign_up("boss").await;
     sqlx::query("update users set role = 'admin' where username = 'boss'").execute(&app.state.db).await.unwrap();
@@ -429,7 +436,7 @@ async fn the_language_is_chosen_and_kept(db: PgPool) {
     let chosen = reader.get("/?lang=zh").await;
     assert!(chosen.text().contains("<html lang=\"zh-CN\">") && chosen.header("content-language") == "zh-CN");
     assert!(reader.get("/plugins").await.text().contains("<html lang=\"zh-CN\">"));
-    assert!(reader.get("/nowhere").await.expect(404).text().contains("没有这个地址"));
+    assert!(reader.get("/nowhere").await.expect(404).text().contains("页面不存在"));
 }
 
 #[sqlx::test]
@@ -510,4 +517,132 @@ async fn files_and_differences_are_in_the_api(db: PgPool) {
     boss.patch("/admin/plugins/hello", json!({"status": "banned", "reason": "bad"})).await.expect(200);
     app.anyone().get("/plugins/hello/versions/1.1.0/files").await.refused(404, "plugin_not_found");
     app.anyone().get("/plugins/hello/compare/1.0.0...1.1.0").await.refused(404, "plugin_not_found");
+}
+
+#[sqlx::test]
+async fn the_install_commands_stop_at_a_wrong_checksum(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.user("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    let page = Browser::new(&app).get("/plugins/hello").await.expect(200).text();
+    let commands = between(between(&page, "id=\"curl\"", "</pre>"), "<code>", "</code>").to_owned();
+    let commands = commands.replace("&amp;", "&").replace("&#38;", "&").replace("&#34;", "\"").replace("&quot;", "\"");
+    assert!(commands.lines().all(|line| line.len() < 200), "{commands}");
+    let hash = between(&commands, "echo \"", " ").to_owned();
+    assert_eq!(hash.len(), 64);
+    for (hash, is_right) in [(hash.clone(), true), ("0".repeat(64), false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let commands = commands.replace(&between(&commands, "echo \"", " ").to_owned(), &hash);
+        let mut shell = tokio::process::Command::new("sh");
+        let run = shell.arg("-c").arg(&commands).current_dir(&folder).output().await.unwrap();
+        let is_there = folder.path().join("hello/scripts/hello.sh").exists();
+        assert_eq!((run.status.success(), is_there), (is_right, is_right), "{commands}\n{run:?}");
+    }
+}
+
+#[sqlx::test]
+async fn pages_say_who_published(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (ada, boss) = (app.user("ada").await, app.admin("boss").await);
+    ada.publish(&package("hello", "1.0.0").set("author", "GeekTools Team").set("tags", json!(["demo"])))
+        .await
+        .expect(201);
+    let mut reader = Browser::new(&app);
+    for path in ["/", "/plugins", "/plugins?q=hello", "/plugins/hello", "/tags/demo", "/plugins?q=@ada"] {
+        let page = reader.get(path).await.expect(200).text();
+        let (publisher, author) = (page.find("@ada"), page.find("GeekTools Team"));
+        assert!(publisher.is_some() && author.is_none_or(|author| publisher < Some(author)), "{path}");
+    }
+    for path in ["/feed.atom", "/plugins/hello/feed.atom"] {
+        assert!(reader.get(path).await.expect(200).text().contains("<author><name>@ada</name>"), "{path}");
+    }
+    let page = reader.get("/@ada").await.expect(200).text();
+    assert!(page.contains("/plugins/hello") && !page.contains("class=\"badge good\""), "{page}");
+    let id = ada.get("/auth/me").await.data()["id"].clone();
+    boss.patch(&format!("/admin/users/{id}"), json!({"is_verified": true})).await.expect(200);
+    for path in ["/@ada", "/@ADA", "/plugins/hello", "/plugins"] {
+        let page = reader.get(path).await.expect(200).text();
+        assert!(page.contains("verified"), "{path}");
+    }
+    for path in ["/@nobody", "/@", "/@%E6%8F%92", "/tags/nothing"] {
+        assert_eq!(reader.get(path).await.expect(404).header("content-type"), "text/html; charset=utf-8", "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn owners_are_invited_and_answer(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (mut ada, mut bob) = (Browser::new(&app), Browser::new(&app));
+    ada.sign_up("ada").await;
+    bob.sign_up("bob").await;
+    app.sign_in("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    let (page, fields) = ("/plugins/hello/manage", [("what", "add_owner"), ("username", "bob")]);
+    assert!(ada.fill(page, page, &fields).await.expect(303).header("location").ends_with("done=invited"));
+    assert!(ada.get(page).await.text().contains("Withdraw"));
+    bob.get(page).await.expect(403);
+    let mine = bob.get("/account/plugins").await.text();
+    let id = between(&mine, "name=\"id\" value=\"", "\"").to_owned();
+    let fields = [("id", id.as_str()), ("what", "accept")];
+    bob.fill("/account/plugins", "/account/invitations", &fields).await.expect(303);
+    bob.get(page).await.expect(200);
+    bob.fill("/account", "/account/invitations", &fields).await.expect(404);
+}
+
+#[sqlx::test]
+async fn reviews_are_answered_voted_for_and_reported(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let boss = app.admin("boss").await;
+    let (mut ada, mut bob, mut eve) = (Browser::new(&app), Browser::new(&app), Browser::new(&app));
+    for (browser, name) in [(&mut ada, "ada"), (&mut bob, "bob"), (&mut eve, "eve")] {
+        browser.sign_up(name).await;
+    }
+    app.sign_in("ada").await.publish(&package("hello", "1.0.0")).await.expect(201);
+    let page = "/plugins/hello/reviews";
+    assert!(!ada.get(page).await.text().contains("name=\"rating\""), "owners are not asked to rate");
+    ada.fill("/plugins/hello/manage", page, &[("rating", "5")]).await.expect(403);
+    bob.fill(page, page, &[("rating", "4"), ("review", "does <b>it</b>")]).await.expect(303);
+    let review = app.anyone().get("/plugins/hello/ratings").await.data()["ratings"][0]["id"].clone();
+    let answer = format!("{page}/{review}");
+    eve.fill(page, &answer, &[("what", "helpful")]).await.expect(303);
+    assert!(eve.get(page).await.text().contains("1 person found this helpful"));
+    bob.fill(page, &answer, &[("what", "helpful")]).await.expect(403);
+    ada.fill(page, &answer, &[("what", "reply"), ("text", "thanks <i>a lot</i>")]).await.expect(303);
+    bob.fill(page, &answer, &[("what", "reply"), ("text", "x")]).await.expect(403);
+    for path in [page, "/plugins/hello", "/@bob"] {
+        let html = Browser::new(&app).get(path).await.expect(200).text();
+        assert!(!html.contains("<b>it</b>") && !html.contains("<i>a lot"), "{path}");
+        assert!(path == "/@bob" || html.contains("thanks &#60;i&#62;"), "{path}");
+    }
+    let report = format!("/plugins/hello/report?rating={review}");
+    let fields = [("reason", "abuse"), ("text", "rude"), ("rating_id", &review.to_string())];
+    eve.fill(&report, "/plugins/hello/report", &fields).await.expect(303);
+    let faulty = eve.fill(&report, "/plugins/hello/report", &[("reason", "boring")]).await.expect(400);
+    assert!(faulty.text().contains("class=\"fault\""));
+    assert!(Browser::new(&app).get(&report).await.expect(303).header("location").starts_with("/login"));
+    let reports = boss.get("/admin/reports").await.data()["reports"].as_array().unwrap().len();
+    assert_eq!(reports, 1);
+    ada.get("/admin/reports").await.expect(403);
+}
+
+#[sqlx::test]
+async fn tags_beside_a_list_lead_to_what_they_count(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    for (id, tags) in [("hello", ["demo", "net"]), ("helper", ["demo", "disk"]), ("backups", ["disk", "net"])] {
+        ada.publish(&package(id, "1.0.0").set("tags", json!(tags))).await.expect(201);
+    }
+    let mut reader = Browser::new(&app);
+    for list in ["/plugins", "/plugins?q=hel", "/plugins?tag=disk", "/plugins?q=@ada&tag=net"] {
+        let page = reader.get(list).await.expect(200).text();
+        let filters = between(&page, "class=\"filter-title\"", "</ul>").to_owned();
+        let mut seen = 0;
+        for chip in filters.split("<a class=\"chip\"").skip(1) {
+            let address = between(chip, "href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
+            let count: usize = between(chip, "class=\"count\">", "<").parse().unwrap();
+            let found = reader.get(&address).await.expect(200).text();
+            assert_eq!(found.matches("class=\"row-item\"").count(), count, "{list} → {address}");
+            assert!(count > 0);
+            seen += 1;
+        }
+        assert!(seen > 0, "{list}");
+    }
 }

@@ -26,7 +26,7 @@ function pack(id, version, change = {}) {
   fs.mkdirSync(path.join(place, "scripts"), { recursive: true });
   const info = {
     id,
-    name: "磁盘小助手 Disk Helper",
+    name: `磁盘小助手 Disk Helper ${id}`,
     version,
     description: "查看磁盘占用，找出大文件。\n\nShows what fills the disk.",
     author: "旅人 Traveller",
@@ -164,8 +164,12 @@ async function journey(browser, scripts, lang) {
   await reader.goto(`${base}/plugins/${id}`);
   const commands = await reader.textContent("#curl code");
   const target = fs.mkdtempSync(path.join(folder, "install-"));
-  execFileSync("bash", ["-euc", commands.replace("curl -fL", "curl -fsSL")], { cwd: target });
+  execFileSync("bash", ["-euc", commands.replace("curl -fL", "curl -sSfL")], { cwd: target });
   check(fs.existsSync(path.join(target, id, "scripts/usage.sh")), "the shown commands install nothing");
+  const wrong = fs.mkdtempSync(path.join(folder, "wrong-"));
+  let stopped = false;
+  try { execFileSync("bash", ["-c", commands.replace(/"[0-9a-f]{64}/, `"${"0".repeat(64)}`)], { cwd: wrong, stdio: "ignore" }); } catch { stopped = true; }
+  check(stopped && !fs.existsSync(path.join(wrong, id)), "a wrong checksum stops nothing");
   if (scripts) {
     await reader.click("#install ~ .copy .copy-button >> nth=0");
     check(await reader.evaluate(() => navigator.clipboard.readText()) === id, "the id was not copied");
@@ -195,6 +199,38 @@ async function journey(browser, scripts, lang) {
   await page.fill("#reason-2", t("有错误", "it is wrong"));
   await page.click(".entries li:nth-child(2) .button");
   await page.waitForURL(/done=yanked/);
+
+  // Replying to the review, voting for it, reporting it; the page of a person; inviting somebody, who accepts.
+  await page.goto(`${base}/plugins/${id}/reviews`);
+  await page.click(".reply-form summary");
+  await page.fill(".reply-form textarea", t("谢谢", "Thank you"));
+  await page.click(".reply-form .button");
+  await page.waitForURL(/done=replied/);
+  await look(page);
+  await page.click(".review-actions .button");
+  await page.waitForURL(/done=saved/);
+  await look(page, `/plugins/${id}/report`);
+  await page.selectOption("#reason", "spam");
+  await page.click(".stack .button");
+  await page.waitForURL(/done=reported/);
+  await look(page, `/@${who}`);
+  check((await page.textContent("main")).includes("磁盘小助手"), "the page of a person does not show their plugins");
+  await page.goto(`${base}/plugins/${id}/manage`);
+  await page.fill("#new-owner", `${who}-r`);
+  await page.click("#new-owner + .button");
+  await page.waitForURL(/done=invited/);
+  await look(page);
+  await look(reader, "/account/plugins");
+  await reader.click("#invitations ~ .entries .button >> nth=0");
+  await reader.waitForURL(/done=accepted/);
+  await look(reader, `/plugins/${id}`);
+  check((await reader.textContent(".plugin-id")).includes(`@${who}`), "the page does not say who published");
+  // What cannot be undone is asked for.
+  await page.goto(`${base}/account/tokens`);
+  await page.click(".entries .button.danger");
+  await look(page);
+  await page.click("main .button");
+  await page.waitForURL(/done=revoked/);
   await look(page, `/plugins/${id}/versions`);
   await page.goto(`${base}/account`);
   if (scripts) await page.keyboard.press("/");
@@ -215,8 +251,8 @@ async function rounds(browser) {
   await boss.fill("#password", process.env.ADMIN_PASSWORD);
   await boss.click("main .button");
   await boss.waitForURL(`${base}/`);
-  for (const address of ["/admin", "/admin/users", "/admin/plugins", "/admin/reviews", "/admin/audit"]) await look(boss, address);
-  const names = { "/": "home", "/plugins": "plugins", "/plugins?q=disk": "search", "/plugins/git-helper": "plugin", "/plugins/git-helper/files": "files", "/plugins/disk-helper-zh-js/compare/1.0.0...1.1.0": "compare", "/plugins/disk-helper-en-js/reviews": "reviews", "/guide": "guide", "/login": "login" };
+  for (const address of ["/admin", "/admin/users", "/admin/plugins", "/admin/reviews", "/admin/reports", "/admin/audit"]) await look(boss, address);
+  const names = { "/": "home", "/plugins": "plugins", "/plugins?q=disk": "search", "/plugins/git-helper": "plugin", "/plugins/git-helper/files": "files", "/plugins/disk-helper-zh-js/compare/1.0.0...1.1.0": "compare", "/plugins/disk-helper-en-js/reviews": "reviews", "/guide": "guide", "/login": "login", "/tags/disk": "tag" };
   for (const width of [390, 1440]) {
     for (const scheme of ["light", "dark"]) {
       for (const [address, name] of Object.entries(names)) {

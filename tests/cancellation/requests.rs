@@ -174,8 +174,9 @@ impl Requests {
             path if path.contains("/admin/users") => self.victim,
             _ => rand::random_range(1..NUMBERS),
         };
-        let is_numbered =
-            ["/admin/users", "/admin/ratings", "/auth/tokens"].iter().any(|part| route.path.contains(part));
+        let is_numbered = ["/admin/users", "/admin/ratings", "/admin/reports", "/auth/tokens", "/auth/me/invitations"]
+            .iter()
+            .any(|part| route.path.contains(part));
         let id = if is_numbered { number.to_string() } else { plugin(route.path.contains("/admin/")) };
         let mut target = route
             .path
@@ -185,6 +186,9 @@ impl Requests {
             .replace("{path}", "info.json")
             .replace("{*path}", if route.path.starts_with("/assets") { "style.css" } else { "info.json" })
             .replace("{range}", "1.0.0...1.1.0")
+            .replace("{rating_id}", &number.to_string())
+            .replace("{rating}", &number.to_string())
+            .replace("{tag}", "demo")
             .replace("{file}", &format!("{id}-1.0.0.tar.gz"));
         assert!(!target.contains('{'), "an unknown parameter in {}", route.path);
         if route.method == "GET" && !target.contains("suggestions") {

@@ -187,7 +187,7 @@ async fn a_rolling_restart_under_load_loses_no_request(db: PgPool) {
     let ada = user(&nginx.client(), "ada").await;
     ada.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
 
-    let load = Load::start(&ada);
+    let load = Load::start(&user(&nginx.client(), "rater").await);
     for (n, name) in ["one", "two"].into_iter().enumerate() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         servers[n].take().unwrap().stop().await;

@@ -64,7 +64,7 @@ async fn the_tour_goes_through_nginx(db: PgPool) {
     let list = anyone.get("/plugins?search=问候").await.expect(200);
     has_security_headers(&list);
     assert_eq!(list.data()["plugins"][0]["id"], "hello");
-    ada.post("/plugins/hello/ratings", json!({"rating": 5, "review": "好"})).await.expect(200);
+    user(&anyone, "bob").await.post("/plugins/hello/ratings", json!({"rating": 5, "review": "好"})).await.expect(200);
     assert_eq!(anyone.get("/plugins/hello").await.expect(200).data()["rating"], 5.0);
     is_envelope(&anyone.get("/plugins/nothing").await, 404, "plugin_not_found");
     for metrics in ["//metrics", "//metrics/", "//metrics?x=1"] {

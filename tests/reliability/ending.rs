@@ -141,9 +141,15 @@ impl Acknowledged {
         let package = PackageBuilder::new(name, "1.0.0").build();
         Answer::try_of(client.upload_request("a.tar.gz", package.clone())).await?.expect(201);
         self.versions.push((name.to_owned(), package));
+        // Nobody rates a plugin they own.
+        let rater = format!("{name}-r");
+        let account = json!({"username": rater, "email": format!("{rater}@example.org"), "password": "correct horse"});
+        Answer::try_of(anyone.request(Method::POST, "/auth/register").json(&account)).await?.expect(201);
+        let signed_in = Answer::try_of(anyone.request(Method::POST, "/auth/login").json(&account)).await?.expect(200);
+        let client = anyone.with_token(signed_in.data()["access_token"].as_str().unwrap());
         let path = format!("/plugins/{name}/ratings");
         Answer::try_of(client.request(Method::POST, &path).json(&json!({"rating": 4}))).await?.expect(200);
-        self.ratings.push((name.to_owned(), name.to_owned()));
+        self.ratings.push((name.to_owned(), rater));
         Ok(())
     }
 

@@ -80,6 +80,14 @@ impl Client {
         Answer::of(self.request(Method::DELETE, path)).await
     }
 
+    /// Makes somebody else an owner of one's plugin: invites them, and they accept.
+    pub(crate) async fn share(&self, plugin: &str, username: &str, other: &Self) {
+        self.put(&format!("/plugins/{plugin}/owners/{username}"), json!({})).await.expect(202);
+        let invitations = other.get("/auth/me/invitations").await.expect(200).data()["invitations"].clone();
+        let invitation = invitations.as_array().unwrap().iter().find(|i| i["plugin_id"] == plugin).unwrap();
+        other.post(&format!("/auth/me/invitations/{}/accept", invitation["id"]), json!({})).await.expect(200);
+    }
+
     /// Uploads a package.
     pub(crate) async fn publish(&self, package: &PackageBuilder) -> Answer {
         self.upload("package.tar.gz", package.build()).await

@@ -97,6 +97,11 @@ impl Policy {
         Self::of_database(DrawsOn::Budget(&limits::WRITE))
     }
 
+    /// Reports something to administrators.
+    pub const fn report() -> Self {
+        Self::of(&limits::REPORT)
+    }
+
     /// Makes an account.
     pub const fn register() -> Self {
         Self::of_database(DrawsOn::Budget(&limits::REGISTER))

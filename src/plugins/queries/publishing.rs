@@ -16,22 +16,8 @@ pub struct Locked {
 }
 
 /// Makes the plugin's row when its id is free, this version current and `owner` its first owner; true
-/// when it did.
+/// when it did. Ask [`super::taken`] first: a failed insert uses up a key, and keys are the index of an array.
 pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Result<bool> {
-    // Asked first, because a failed insert would use up a key, and keys are the index of an array.
-    let known = query!(
-        r#"select exists (select from plugins where id = $1) as "is_known!",
-               exists (select from retired_ids where id = $1) as "is_retired!""#,
-        manifest.id
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    if known.is_retired {
-        return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
-    }
-    if known.is_known {
-        return Ok(false);
-    }
     let made = query!(
         "with plugin as (
              insert into plugins (id, name, description, author, current_version, min_geektools_version, homepage_url,
@@ -282,25 +268,6 @@ pub async fn set_status(
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Adds an owner; false when they are one already.
-pub async fn insert_owner(db: &mut PgConnection, id: &str, user: i64) -> Result<bool> {
-    let done =
-        query!("insert into plugin_owners (plugin_id, user_id) values ($1, $2) on conflict do nothing", id, user)
-            .execute(db)
-            .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Removes an owner; false when they are none.
-pub async fn delete_owner(db: &mut PgConnection, id: &str, user: i64) -> Result<bool> {
-    let done = query!("delete from plugin_owners where plugin_id = $1 and user_id = $2", id, user).execute(db).await?;
-    Ok(done.rows_affected() == 1)
-}
-
-pub async fn count_owners(db: &mut PgConnection, id: &str) -> Result<i64> {
-    Ok(query_scalar!(r#"select count(*) as "n!" from plugin_owners where plugin_id = $1"#, id).fetch_one(db).await?)
 }
 
 /// Deletes a plugin for good and keeps its id taken; returns the paths of its files.

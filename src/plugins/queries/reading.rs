@@ -3,7 +3,7 @@
 use sqlx::{PgExecutor, PgPool, query, query_as, query_scalar};
 use time::{Date, OffsetDateTime};
 
-use super::super::model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
+use super::super::model::{DependencyItem, PluginDetail, ScriptItem, VersionItem};
 use crate::{
     catalogue::{Status, clamp},
     error::Result,
@@ -32,6 +32,7 @@ pub async fn detail(db: impl PgExecutor<'_>, id: &str) -> Result<Option<PluginDe
         updated_at: r.updated_at,
         file_url: String::new(),
         name: r.name,
+        publisher: None,
         description: r.description,
         author: r.author,
         tags: r.tags,
@@ -96,18 +97,6 @@ pub async fn dependencies(db: impl PgExecutor<'_>, id: &str, version: &str) -> R
          where v.plugin_id = $1 and v.version = $2 order by d.position",
         id,
         version
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// The owners of a plugin, first owner first.
-pub async fn owners(db: impl PgExecutor<'_>, id: &str) -> Result<Vec<Owner>> {
-    Ok(query_as!(
-        Owner,
-        "select u.username, u.display_name from plugin_owners o join users u on u.id = o.user_id
-         where o.plugin_id = $1 order by o.added_at, u.id",
-        id
     )
     .fetch_all(db)
     .await?)
