@@ -45,7 +45,7 @@ impl Topic {
 }
 
 /// How long a writer waits for its own refresh; after that the change is announced all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long no announcement may come before the connection is tried out.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The longest a refresh may take, of everything in a large marketplace included.
@@ -107,7 +107,7 @@ impl Feed {
         let (done, applied) = oneshot::channel();
         let latest = keys.into_iter().map(|key| (key, LATEST)).collect();
         let entry = Entry { change: Change::Keys(latest), done: Some(done) };
-        if self.queue(topic).enqueue(entry) && timeout(PATIENCE, applied).await.is_err() {
+        if self.queue(topic).enqueue(entry) && timeout(TIMEOUT, applied).await.is_err() {
             warn!(?topic, "a change was committed, but could not be applied here yet");
         }
     }
@@ -181,7 +181,7 @@ async fn next(listener: &mut PgListener) -> anyhow::Result<Option<PgNotification
         if let Ok(notification) = timeout(SILENCE, listener.try_recv()).await {
             return Ok(notification?);
         }
-        timeout(PATIENCE, listener.execute("select 1")).await.context("the connection does not answer")??;
+        timeout(TIMEOUT, listener.execute("select 1")).await.context("the connection does not answer")??;
     }
 }
 

@@ -30,7 +30,7 @@ use tracing::{Instrument, warn};
 use crate::config;
 
 /// How long to wait at start for a database that is still starting itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection that is returned to the pool may take to answer.
 const PROOF: Duration = Duration::from_secs(1);
 /// How long a commit may take: longer than PostgreSQL's own limit for a statement, which then decides.
@@ -96,7 +96,7 @@ fn tried_out() -> impl for<'a> Fn(&'a mut PgConnection, PoolConnectionMetadata) 
 
 /// Migrates, waiting for a database that does not answer yet.
 async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match pool.acquire().await {
             Ok(_) => break,

@@ -19,15 +19,15 @@ use tracing::{info, warn};
 use crate::error::{Error, Result};
 
 /// A database silent for longer is down.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long the pool may take to answer before a connection of the probe's own is opened.
-const POOL_PATIENCE: Duration = Duration::from_millis(250);
+const POOL_TIMEOUT: Duration = Duration::from_millis(250);
 /// Time between two probes.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same while the database is down.
 const PERIOD_DOWN: Duration = Duration::from_millis(250);
 /// Longest time for a read.
-const READ_PATIENCE: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a request that waits may go on after the database went down.
 const GRACE: Duration = Duration::from_secs(2);
 /// The same of a request that began while the database was down: what takes longer waits for the database.
@@ -85,7 +85,7 @@ impl DatabaseMonitor {
     /// # Errors
     /// Those of the query, and 503 when it was not asked or given up.
     pub async fn read<T>(&self, query: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(READ_PATIENCE, self.unless_down(query)).await.unwrap_or_else(|_| Err(down()))
+        timeout(READ_TIMEOUT, self.unless_down(query)).await.unwrap_or_else(|_| Err(down()))
     }
 
     /// Does work that needs the database, unless that is down or goes down meanwhile.
@@ -129,7 +129,7 @@ impl DatabaseMonitor {
     pub async fn probe(&self, pool: &PgPool) {
         let pooled = async { pool.acquire().await?.ping().await };
         let direct = async {
-            sleep(POOL_PATIENCE).await;
+            sleep(POOL_TIMEOUT).await;
             let mut connection = pool.connect_options().connect().await?;
             connection.ping().await?;
             connection.close().await
@@ -140,7 +140,7 @@ impl DatabaseMonitor {
                 reached = direct => reached.is_ok(),
             }
         };
-        let is_down = !timeout(PATIENCE, answered).await.unwrap_or(false);
+        let is_down = !timeout(TIMEOUT, answered).await.unwrap_or(false);
         if self.is_down.send_replace(is_down) != is_down {
             if is_down {
                 warn!("the database does not answer; known answers go on, everything else is refused meanwhile");

@@ -15,7 +15,7 @@ use redis::{
 use tracing::{info, warn};
 
 /// Longest wait for Redis: a slow cache is worth less than none.
-const PATIENCE: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(200);
 /// Timeouts in a row after which a new connection is made.
 const MOST_TIMEOUTS: u32 = 5;
 
@@ -29,8 +29,8 @@ pub struct Redis {
 
 fn manager(client: &redis::Client) -> redis::RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT))
         .set_number_of_retries(1);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
@@ -49,7 +49,7 @@ impl Redis {
     /// Runs commands; `None` when Redis fails or takes too long.
     pub async fn run<T: FromRedisValue>(&self, pipe: &Pipeline) -> Option<T> {
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = tokio::time::timeout(PATIENCE, pipe.query_async::<T>(&mut manager)).await;
+        let result = tokio::time::timeout(TIMEOUT, pipe.query_async::<T>(&mut manager)).await;
         let is_well = matches!(result, Ok(Ok(_)));
         let is_silent = match &result {
             Ok(Ok(_)) => false,

@@ -22,11 +22,11 @@ use crate::{
 };
 
 /// Longest wait for the current answer when an earlier one is known.
-const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer when none is known.
-const UNKNOWN_PATIENCE: Duration = Duration::from_secs(4);
+const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(4);
 /// The same while the database is down: what it takes to make an answer from memory alone.
-const DOWN_PATIENCE: Duration = Duration::from_millis(250);
+const DOWN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What an answer depends on. Each kind has memory of its own, so that none displaces another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +158,9 @@ impl Cache {
         }
         self.misses.increment(1);
         let patience = match &last {
-            _ if is_down => DOWN_PATIENCE,
-            Some(_) => KNOWN_PATIENCE,
-            None => UNKNOWN_PATIENCE,
+            _ if is_down => DOWN_TIMEOUT,
+            Some(_) => KNOWN_TIMEOUT,
+            None => UNKNOWN_TIMEOUT,
         };
         let unavailable = |why: &'static str| Err(Error::Unavailable(anyhow::anyhow!(why)));
         let made = tokio::select! {

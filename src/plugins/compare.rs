@@ -41,11 +41,11 @@ const MAX_SHOWN_BYTES: usize = 512 * 1024;
 /// The most lines compared in one comparison, those of both versions together.
 const MAX_COMPARED_LINES: usize = 60_000;
 /// The longest search for the shortest differences in one comparison; coarser ones follow.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 /// The longest search in one file: so long, or in proportion to its lines, because the search itself takes
 /// time with their square.
-const PATIENCE_PER_FILE: Duration = Duration::from_millis(5);
-const PATIENCE_PER_LINE: Duration = Duration::from_micros(2);
+const TIMEOUT_PER_FILE: Duration = Duration::from_millis(5);
+const TIMEOUT_PER_LINE: Duration = Duration::from_micros(2);
 
 /// What changed from one version to another.
 #[derive(Default, Serialize, ToSchema)]
@@ -211,7 +211,7 @@ impl Budget {
             shown_lines: MAX_SHOWN_LINES,
             shown_bytes: MAX_SHOWN_BYTES,
             compared_lines: MAX_COMPARED_LINES,
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + TIMEOUT,
         }
     }
 }
@@ -289,7 +289,7 @@ fn add_hunks(result: &mut FileChange, before: Option<&StoredFile>, after: Option
     if !take(&mut budget.compared_lines, lines) {
         return;
     }
-    let patience = PATIENCE_PER_FILE.max(PATIENCE_PER_LINE * u32::try_from(lines).unwrap_or(u32::MAX));
+    let patience = TIMEOUT_PER_FILE.max(TIMEOUT_PER_LINE * u32::try_from(lines).unwrap_or(u32::MAX));
     let deadline = budget.deadline.min(Instant::now() + patience);
     let diff = TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_lines(old, new);
     let groups = diff.grouped_ops(CONTEXT);
@@ -389,10 +389,10 @@ mod tests {
 
     #[test]
     fn comparing_any_texts_takes_time_in_proportion_to_their_length() {
-        crate::pathological_texts::check("comparison", MAX_SHOWN, PATIENCE, |old, new| {
+        crate::pathological_texts::check("comparison", MAX_SHOWN, TIMEOUT, |old, new| {
             compared(vec![file(old, false)], vec![file(new, false)]);
         });
-        crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, PATIENCE, |old, new| {
+        crate::pathological_texts::check("comparison of many files", 8 * MAX_SHOWN, TIMEOUT, |old, new| {
             let files = |text: &str| -> Vec<StoredFile> {
                 let part = |i: usize| {
                     let [from, to] = [i, i + 1].map(|i| text.floor_char_boundary(text.len() * i / 100));

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long an upload waits to be published.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// The most mebibytes that wait altogether.
 const MOST: u64 = 1024;
 
@@ -41,7 +41,7 @@ impl Default for Drafts {
         let weight = |_: &i64, draft: &Arc<Draft>| draft.mebibytes;
         // The newest is always admitted; the default policy would rather keep what was asked for more often.
         let cache = Cache::builder().max_capacity(MOST).weigher(weight).eviction_policy(EvictionPolicy::lru());
-        Self(cache.time_to_live(PATIENCE).build())
+        Self(cache.time_to_live(LIFETIME).build())
     }
 }
 

@@ -28,7 +28,7 @@ use programs::{Programs, run};
 /// The name of both the role and the database.
 const NAME: &str = "marketplace";
 /// Replaying the log after a crash may take its time; a server silent for longer will not come.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Given on the command line, so that they win over the files of the cluster and change with the program.
 const SETTINGS: &[&str] = &[
@@ -202,7 +202,7 @@ impl Cluster {
                 if self.answers().await? {
                     return Ok(());
                 }
-                ensure!(began.elapsed() < PATIENCE, "PostgreSQL in {} does not answer", self.folder.path.display());
+                ensure!(began.elapsed() < TIMEOUT, "PostgreSQL in {} does not answer", self.folder.path.display());
                 let mute = !self.folder.socket.join(SOCKET).exists() && began.elapsed() > Duration::from_secs(5);
                 if mute && matches!(postmaster, Postmaster::Adopted(_)) {
                     warn!("the PostgreSQL that still runs has lost its socket; starting it again");
