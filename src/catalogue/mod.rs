@@ -33,11 +33,12 @@ pub use self::{
     queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since},
 };
 use crate::{
-    data::changes::Change,
-    data::monitor::DatabaseMonitor,
-    http::cache::Cache,
-    http::policy::{Policy, Routes},
-    http::{cache::Version as CacheVersion, page::Page},
+    data::{changes::Change, monitor::DatabaseMonitor},
+    http::{
+        cache::{Cache, Version as CacheVersion},
+        page::Page,
+        policy::{Policy, Routes},
+    },
 };
 
 /// What lists need to know of one plugin.

@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    data::monitor::DatabaseMonitor,
-    data::redis::Redis,
+    data::{monitor::DatabaseMonitor, redis::Redis},
     error::{Error, Fault, Result, codes, lang::Text},
     http::{
         envelope::Success,

@@ -12,9 +12,9 @@ use super::{Plugins, details::find_detail, model::PluginDetail, publish::choose_
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::{PluginId, Status},
-    data::changes::Topic,
     data::{
         audit,
+        changes::Topic,
         database::{self, Transaction},
     },
     error::{Error, OrRefuse, Result, codes, lang::Lang},

@@ -48,8 +48,10 @@ use crate::{
     catalogue::Catalogue,
     data::{changes::Feed, derived::DerivedData, monitor::DatabaseMonitor},
     error::codes,
-    http::cache::Cache,
-    http::policy::{Policy, Routes},
+    http::{
+        cache::Cache,
+        policy::{Policy, Routes},
+    },
     observe::metrics::Metrics,
     storage::Storage,
 };

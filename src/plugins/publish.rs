@@ -26,8 +26,8 @@ use super::{
 use crate::{
     accounts::{CurrentUser, Scope},
     catalogue::Status,
-    data::changes::Topic,
     data::{
+        changes::Topic,
         database::{self, Transaction},
         derived::Work,
     },

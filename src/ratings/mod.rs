@@ -15,11 +15,10 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    accounts::Accounts,
-    accounts::{CurrentUser, Scope},
+    accounts::{Accounts, CurrentUser, Scope},
     catalogue::{PluginId, Status},
-    data::changes::{Feed, Topic},
     data::{
+        changes::{Feed, Topic},
         database::{self, Transaction},
         timestamps,
     },
@@ -31,8 +30,7 @@ use crate::{
         page::{Page, Pagination},
         policy::{Policy, Routes},
     },
-    plugins::Plugins,
-    plugins::{self, RatingChange},
+    plugins::{self, Plugins, RatingChange},
 };
 
 pub use feedback::{NewReply, Reply, save_reply, set_helpful};
