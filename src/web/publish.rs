@@ -89,10 +89,11 @@ async fn receive(web: &Web, request: Request) -> Result<Received> {
 fn refused(look: PageContext, refusal: &Refusal) -> Result<Response> {
     let lang = look.lang;
     let faults = refusal.details.iter().map(|fault| (fault.field.clone(), fault.text.in_lang(lang).to_owned()));
-    // Where there are details, they say what is wrong; the heading does not say it too.
-    let problem = match refusal.details.is_empty() {
-        true => refusal.text.in_lang(lang),
-        false => lang.pick("这个插件包暂时不能发布", "This package can’t be published yet"),
+    // What is wrong is said once: where a detail says it, or all of them do, the heading does not.
+    let is_told = refusal.code == codes::INVALID_PACKAGE.code || refusal.details.iter().any(|f| f.text == refusal.text);
+    let problem = match is_told {
+        false => refusal.text.in_lang(lang),
+        true => lang.pick("这个插件包暂时不能发布", "This package can’t be published yet"),
     };
     let page = Publish {
         problem: problem.to_owned(),
