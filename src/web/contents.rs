@@ -117,7 +117,7 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path:
     };
     let files = format!("/plugins/{}/files/{version}", id.as_str());
     let shown = match path.or_else(first) {
-        Some(path) => Some(shown(&web, &files, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
+        Some(path) => Some(shown(web, &files, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
         None => None,
     };
     Ok(Files {
