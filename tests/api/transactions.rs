@@ -93,7 +93,8 @@ async fn a_caller_that_leaves_at_any_await_leaves_no_transaction(db: PgPool) {
         }
     }
     assert_eq!(done, 4);
-    assert!(left >= 6, "only {left} moments");
+    // Each of the four was left at least once; how much oftener depends on how fast the database answers.
+    assert!(left >= 4, "only {left} moments");
 }
 
 #[sqlx::test]

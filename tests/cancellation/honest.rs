@@ -83,7 +83,7 @@ pub(crate) async fn live(anyone: Client, n: usize, running: Running) -> Ledger {
     let mut round = 0;
     while !running.is_over.load(Relaxed) {
         round += 1;
-        if ledger.live_once(&anyone, &format!("honest{n}-{round}")).await.is_none() {
+        if ledger.live_once(&anyone, &format!("h{:016x}-{n}-{round}", rand::random::<u64>())).await.is_none() {
             running.stop();
         }
     }
