@@ -36,6 +36,10 @@ pub(crate) const FIRST: Set = Set { plugins: include_str!("plugins.jsonl"), quer
 pub(crate) const SECOND: Set =
     Set { plugins: include_str!("second/plugins.jsonl"), queries: include_str!("second/queries.jsonl") };
 
+/// A set judged by someone who had seen neither the engine nor the other sets, after the engine was made.
+pub(crate) const THIRD: Set =
+    Set { plugins: include_str!("third/plugins.jsonl"), queries: include_str!("third/queries.jsonl") };
+
 /// A query and what a person expects of it: plugin ids with grades from 1 (acceptable) to 3.
 #[derive(Deserialize)]
 pub(crate) struct Query {

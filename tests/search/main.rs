@@ -4,7 +4,7 @@
 
 mod judged;
 
-use judged::{FIRST, NOTHING, Report, SECOND, evaluate};
+use judged::{FIRST, NOTHING, Report, SECOND, THIRD, evaluate};
 
 fn reports() -> [Report; 2] {
     [FIRST, SECOND].map(|set| evaluate(&set).unwrap())
@@ -15,6 +15,13 @@ fn the_order_is_what_people_expect() {
     for report in reports() {
         assert!(report.overall.ndcg >= 0.98, "{report}");
     }
+}
+
+/// The engine was not fitted to this set; its figure when it was written was 0.911.
+#[test]
+fn what_was_judged_blind_does_not_get_worse() {
+    let report = evaluate(&THIRD).unwrap();
+    assert!(report.overall.ndcg >= 0.90, "{report}");
 }
 
 #[test]
