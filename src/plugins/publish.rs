@@ -153,7 +153,7 @@ pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Recei
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
     let mut tx = database::begin(&plugins.db).await?;
-    let kind = authorize_publish(&mut tx, user, &package.manifest, &received.hash).await?;
+    let kind = authorize_publish(plugins, &mut tx, user, &package.manifest, &received.hash).await?;
     failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
     // Not earlier: a request that still waits for a connection ends when its client leaves.
@@ -213,6 +213,7 @@ enum PublishKind {
 
 /// Claims or locks the plugin and checks everything that does not depend on the package's bytes alone.
 async fn authorize_publish(
+    plugins: &Plugins,
     db: &mut PgConnection,
     user: &CurrentUser,
     manifest: &Manifest,
@@ -223,7 +224,7 @@ async fn authorize_publish(
         return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
     }
     if !taken.is_known {
-        similar::check(db, user, manifest).await?;
+        similar::check(plugins, db, user, manifest).await?;
         if queries::claim(db, manifest, user.id).await? {
             check_dependencies(db, manifest).await?;
             return Ok(PublishKind::New);
@@ -253,7 +254,7 @@ async fn authorize_publish(
 pub async fn dry_run(plugins: &Plugins, user: &CurrentUser, manifest: &Manifest, hash: &str) -> Result<bool> {
     user.allows(Scope::Publish, &manifest.id)?;
     let mut tx = database::begin(&plugins.db).await?;
-    let kind = authorize_publish(&mut tx, user, manifest, hash).await?;
+    let kind = authorize_publish(plugins, &mut tx, user, manifest, hash).await?;
     tx.rollback().await?;
     Ok(!matches!(kind, PublishKind::Known(_)))
 }

@@ -4,14 +4,16 @@ use package::Manifest;
 use sqlx::PgConnection;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-use super::queries;
+use super::{Plugins, queries};
 use crate::{
     accounts::CurrentUser,
     error::{Error, Fault, Result, codes, lang::Text},
 };
 
 /// With how many of the most downloaded plugins a new one is compared.
-const COMPARED: i64 = 1_000;
+const COMPARED: usize = 1_000;
+/// With how many of the newest, which may not be in memory yet.
+const NEWEST: i64 = 20;
 
 /// Letters of other scripts that look like Latin ones, in lower case.
 const LOOK_ALIKES: [(&str, &str); 2] =
@@ -19,7 +21,12 @@ const LOOK_ALIKES: [(&str, &str); 2] =
 
 /// Refuses a new plugin that resembles one of another owner. Administrators may publish it, and so may whom they allow to.
 /// Until the transaction ends, nobody else can publish one that is the same when folded.
-pub(super) async fn check(db: &mut PgConnection, user: &CurrentUser, manifest: &Manifest) -> Result<()> {
+pub(super) async fn check(
+    plugins: &Plugins,
+    db: &mut PgConnection,
+    user: &CurrentUser,
+    manifest: &Manifest,
+) -> Result<()> {
     let name = folded(&manifest.name);
     queries::lock_folded(db, &manifest.id, &name).await?;
     if user.is_admin() || queries::is_reserved_for(db, &manifest.id, user.id).await? {
@@ -28,19 +35,35 @@ pub(super) async fn check(db: &mut PgConnection, user: &CurrentUser, manifest: &
     if let Some(other) = queries::same_when_folded(db, &manifest.id, user.id).await? {
         return Err(too_similar(&manifest.id, "id", &other));
     }
-    for (other, other_name) in queries::most_downloaded_of_others(db, user.id, COMPARED).await? {
-        // Somebody else has just made this very plugin: claiming it tells so.
-        if other == manifest.id {
-            continue;
+    let field = |other: &str, other_name: &str| similar_field(manifest, &name, other, other_name);
+    for (other, other_name) in queries::newest_of_others(db, user.id, NEWEST).await? {
+        if let Some(field) = field(&other, &other_name) {
+            return Err(too_similar(&manifest.id, field, &other));
         }
-        if is_one_edit(manifest.id.as_bytes(), other.as_bytes()) {
-            return Err(too_similar(&manifest.id, "id", &other));
-        }
-        if !name.is_empty() && folded(&other_name) == name {
-            return Err(too_similar(&manifest.id, "name", &other));
+    }
+    for (other, field) in plugins.catalogue.lists.find_most_downloaded(COMPARED, field) {
+        if !queries::is_owner(db, &other, user.id).await? {
+            return Err(too_similar(&manifest.id, field, &other));
         }
     }
     Ok(())
+}
+
+/// What of a new plugin can be taken for another one's.
+fn similar_field(manifest: &Manifest, folded_name: &str, other: &str, other_name: &str) -> Option<&'static str> {
+    // Somebody else has just made this very plugin: claiming it tells so.
+    if other == manifest.id {
+        return None;
+    }
+    if is_one_edit(manifest.id.as_bytes(), other.as_bytes()) {
+        return Some("id");
+    }
+    // Most names differ in their first letter already; folding them whole takes longer.
+    let may_be_same = match (letters(&manifest.name).next(), letters(other_name).next()) {
+        (Some(a), Some(b)) => a == b || "rmvw".contains(a) && "rmvw".contains(b),
+        _ => false,
+    };
+    (may_be_same && folded(other_name) == folded_name).then_some("name")
 }
 
 fn too_similar(id: &str, field: &str, other: &str) -> Error {
@@ -57,14 +80,17 @@ fn too_similar(id: &str, field: &str, other: &str) -> Error {
 
 /// A name without case, accents, spaces and punctuation, in which characters that look alike are the same.
 fn folded(name: &str) -> String {
+    letters(name).collect::<String>().replace("rn", "m").replace("vv", "w")
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
     let letters = name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
-    let letters = letters.filter(|c| c.is_alphanumeric()).map(|c| match latin(c) {
+    letters.filter(|c| c.is_alphanumeric()).map(|c| match latin(c) {
         '0' => 'o',
         '1' | 'i' => 'l',
         '5' => 's',
         c => c,
-    });
-    letters.collect::<String>().replace("rn", "m").replace("vv", "w")
+    })
 }
 
 fn latin(c: char) -> char {
