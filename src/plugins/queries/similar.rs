@@ -46,12 +46,11 @@ pub async fn same_when_folded(db: &mut PgConnection, id: &str, user: i64) -> Res
     Ok(found.fetch_optional(db).await?)
 }
 
-/// Ids and names of the newest plugins that this user does not own; memory may not know them yet.
+/// Ids and names of those of the newest plugins that this user does not own; memory may not know them yet.
 pub async fn newest_of_others(db: &mut PgConnection, user: i64, limit: i64) -> Result<Vec<(String, String)>> {
     let rows = query!(
-        "select id, name from plugins p
-         where not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $1)
-         order by key desc limit $2",
+        "select id, name from (select id, name from plugins order by key desc limit $2) p
+         where not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $1)",
         user,
         limit
     );
