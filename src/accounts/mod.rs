@@ -1,6 +1,7 @@
 //! Accounts: who somebody is, what they may do, and how they sign in and out.
 
 mod api_tokens;
+mod device;
 mod guesses;
 mod password;
 mod profile;
@@ -11,6 +12,7 @@ mod token;
 mod user;
 
 pub use api_tokens::{ApiToken, NewToken, make_token, revoke_token};
+pub use device::Device;
 pub use password::Passwords;
 pub use profile::{PasswordChange, ProfileChange, set_password, update_profile};
 pub use queries::{

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{api_tokens::ApiToken, register::NewUser};
+use super::{api_tokens::ApiToken, device::Device, register::NewUser};
 use crate::error::{Error, Result, codes};
 
 /// A row of `users`.
@@ -235,36 +235,48 @@ pub async fn set_active(db: impl PgExecutor<'_>, id: i64, is_active: bool) -> Re
     Ok(is_known.fetch_one(db).await?)
 }
 
+/// A session that begins.
+pub struct NewSession<'a> {
+    pub id: Uuid,
+    pub user: i64,
+    pub refresh: Uuid,
+    pub expires: OffsetDateTime,
+    pub address_hash: &'a str,
+    pub device: &'a Device,
+}
+
 /// Begins a session, and remembers that the account was used from this address.
-pub async fn insert_session(
-    db: impl PgExecutor<'_>,
-    id: Uuid,
-    user: i64,
-    refresh: Uuid,
-    expires: OffsetDateTime,
-    address_hash: &str,
-) -> Result<()> {
+pub async fn insert_session(db: impl PgExecutor<'_>, session: NewSession<'_>) -> Result<()> {
     query!(
         "with known as (
              insert into known_addresses as known (user_id, address_hash) values ($2, $5)
              on conflict (user_id, address_hash) do update set last_used_at = now()
              where known.last_used_at < now() - interval '1 day')
-         insert into sessions (id, user_id, refresh_id, expires_at) values ($1, $2, $3, $4)",
-        id,
-        user,
-        refresh,
-        expires,
-        address_hash
+         insert into sessions (id, user_id, refresh_id, expires_at, browser, system, address, last_used_at)
+         values ($1, $2, $3, $4, $6, $7, $8, now())",
+        session.id,
+        session.user,
+        session.refresh,
+        session.expires,
+        session.address_hash,
+        session.device.browser,
+        session.device.system,
+        session.device.client.0.to_string()
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
+/// The user of a session that is not over; notes the use, at most once in ten minutes so that a browser does not
+/// write with every page.
 pub async fn find_session_user(db: impl PgExecutor<'_>, session: Uuid) -> Result<Option<Holder>> {
     Ok(query_as!(
         Holder,
-        "select u.id as user_id, u.username, u.role, u.is_active from sessions s join users u on u.id = s.user_id
+        "with used as (
+             update sessions set last_used_at = now()
+             where id = $1 and ended_at is null and coalesce(last_used_at, 'epoch') < now() - interval '10 minutes')
+         select u.id as user_id, u.username, u.role, u.is_active from sessions s join users u on u.id = s.user_id
          where s.id = $1 and s.ended_at is null",
         session
     )
@@ -276,19 +288,24 @@ pub async fn find_session_user(db: impl PgExecutor<'_>, session: Uuid) -> Result
 #[expect(missing_docs, reason = "columns, explained in the migration")]
 pub struct LiveSession {
     pub id: Uuid,
+    pub browser: Option<String>,
+    pub system: Option<String>,
+    pub address: Option<String>,
     pub created_at: OffsetDateTime,
+    pub last_used_at: Option<OffsetDateTime>,
     pub expires_at: OffsetDateTime,
 }
 
-/// The sessions of a user that are not over, newest first.
+/// The sessions of a user that are not over, the one used last first.
 ///
 /// # Errors
 /// If the database is unavailable.
 pub async fn live_sessions(db: impl PgExecutor<'_>, user: i64) -> Result<Vec<LiveSession>> {
     Ok(query_as!(
         LiveSession,
-        "select id, created_at, expires_at from sessions
-         where user_id = $1 and ended_at is null and expires_at > now() order by created_at desc limit 100",
+        "select id, browser, system, address, created_at, last_used_at, expires_at from sessions
+         where user_id = $1 and ended_at is null and expires_at > now()
+         order by coalesce(last_used_at, created_at) desc, id desc limit 100",
         user
     )
     .fetch_all(db)
@@ -332,7 +349,7 @@ pub async fn rotate(db: &PgPool, session: Uuid, old: Uuid, new: Uuid, expires: O
     let rotated = query_as!(
         User,
         "with rotated as (
-             update sessions set refresh_id = $3, expires_at = $4
+             update sessions set refresh_id = $3, expires_at = $4, last_used_at = now()
              where id = $1 and refresh_id = $2 and ended_at is null and expires_at > now()
              returning user_id)
          select id, username, email, password_hash, display_name, role, is_active, is_verified, created_at, updated_at
@@ -361,12 +378,17 @@ pub async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<bool>
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes sessions and tokens that nobody can use any more, and addresses not used for long.
+/// Removes sessions and tokens that nobody can use any more, with what they tell of devices, and addresses not used for
+/// long.
 ///
 /// # Errors
 /// If the database is unavailable.
 pub async fn delete_expired(db: &mut PgConnection) -> Result<u64> {
-    let sessions = query!("delete from sessions where expires_at < now() - interval '1 day'").execute(&mut *db).await?;
+    let sessions = query!(
+        "delete from sessions where expires_at < now() - interval '1 day' or ended_at < now() - interval '1 day'"
+    )
+    .execute(&mut *db)
+    .await?;
     let tokens =
         query!("delete from api_tokens where expires_at < now() - interval '30 days'").execute(&mut *db).await?;
     let addresses =

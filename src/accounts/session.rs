@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::{
     Accounts,
+    device::Device,
     guesses::Attempt,
-    queries::{self, Rotation, User},
+    queries::{self, NewSession, Rotation, User},
     token::Use,
 };
 use crate::{
@@ -24,7 +25,6 @@ use crate::{
         envelope::{Nothing, Success},
         extract::{Body, Fields, FromFields},
     },
-    limits::Client,
 };
 
 /// Name and password.
@@ -69,12 +69,11 @@ struct SignedInUser {
 ))]
 pub async fn login(
     State(accounts): State<Arc<Accounts>>,
-    client: Client,
+    device: Device,
     Body(login): Body<Login>,
 ) -> Result<Json<Success<SignedIn>>> {
-    let (user, attempt) = check(&accounts, client, login).await?;
-    let (session, refresh) = (Uuid::now_v7(), Uuid::now_v7());
-    queries::insert_session(&accounts.db, session, user.id, refresh, expiry(&accounts), &attempt.address_hash).await?;
+    let (user, attempt) = check(&accounts, &device, login).await?;
+    let (session, refresh) = begin(&accounts, &user, &device, &attempt).await?;
     Ok(Success::of(signed_in(&accounts, user, session, refresh)?))
 }
 
@@ -90,19 +89,33 @@ pub struct BrowserSession {
 ///
 /// # Errors
 /// Those of signing in.
-pub async fn sign_in(accounts: &Accounts, client: Client, login: Login) -> Result<BrowserSession> {
-    let (user, attempt) = check(accounts, client, login).await?;
-    let (session, seconds) = (Uuid::now_v7(), accounts.config.refresh_token_seconds);
-    queries::insert_session(&accounts.db, session, user.id, Uuid::now_v7(), expiry(accounts), &attempt.address_hash)
-        .await?;
+pub async fn sign_in(accounts: &Accounts, device: &Device, login: Login) -> Result<BrowserSession> {
+    let (user, attempt) = check(accounts, device, login).await?;
+    let (session, _) = begin(accounts, &user, device, &attempt).await?;
+    let seconds = accounts.config.refresh_token_seconds;
     let token = accounts.signer.sign(user.id, session, Uuid::now_v7(), Use::Access, Duration::from_secs(seconds))?;
     Ok(BrowserSession { token, seconds })
 }
 
+/// Begins a session; the ids of it and of its first refresh token.
+async fn begin(accounts: &Accounts, user: &User, device: &Device, attempt: &Attempt) -> Result<(Uuid, Uuid)> {
+    let (id, refresh) = (Uuid::now_v7(), Uuid::now_v7());
+    let session = NewSession {
+        id,
+        user: user.id,
+        refresh,
+        expires: expiry(accounts),
+        address_hash: &attempt.address_hash,
+        device,
+    };
+    queries::insert_session(&accounts.db, session).await?;
+    Ok((id, refresh))
+}
+
 /// The account of this name and password, within the limits of guessing.
-async fn check(accounts: &Accounts, client: Client, login: Login) -> Result<(User, Attempt)> {
+async fn check(accounts: &Accounts, device: &Device, login: Login) -> Result<(User, Attempt)> {
     let found = accounts.database.read(queries::find_login(&accounts.db, &login.username)).await?;
-    let attempt = Attempt::begin(accounts, client, &login.username, found.as_ref()).await?;
+    let attempt = Attempt::begin(accounts, device.client, &login.username, found.as_ref()).await?;
     let permit = accounts.passwords.wait().await?;
     // Of many sent at once, those still waiting when the budget ends are not tried any more.
     attempt.check(&accounts.limits)?;

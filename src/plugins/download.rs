@@ -10,7 +10,8 @@ use axum::{
 };
 
 use super::{
-    Plugins, counts,
+    Plugins,
+    counts::{self, DownloadSource},
     queries::{self, VersionFile},
 };
 use crate::{
@@ -108,7 +109,7 @@ async fn download_package(
     if let Some(cdn) = plugins.cdn.as_deref() {
         let (id, version) = (id.as_str(), &file.row.version);
         if !request.is_head && range::starts_at_zero(headers, file.size) {
-            counts::note_download(plugins, id, &file.row);
+            counts::note_download(plugins, id, &file.row, DownloadSource::of(headers));
         }
         return redirect(&format!("{cdn}/plugins/{id}/{version}/{id}.tar.gz"));
     }
@@ -157,7 +158,7 @@ async fn serve_package(
     let counts = request.receiver == Receiver::Client && !request.is_head && source.has_first_byte(file, request);
     let response = respond_from(plugins, file, request, source).await?;
     if counts {
-        counts::note_download(plugins, id.as_str(), &file.row);
+        counts::note_download(plugins, id.as_str(), &file.row, DownloadSource::of(request.headers));
     }
     Ok(response)
 }

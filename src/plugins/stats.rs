@@ -102,6 +102,48 @@ pub async fn find_stats(plugins: &Plugins, id: &str, days: u32) -> Result<Plugin
     })
 }
 
+/// Downloads of a plugin within some days, in more ways than its page shows.
+pub struct DetailedStats {
+    /// Day by day, oldest first; of one version when one is asked for.
+    pub download_trend: Vec<Point>,
+    /// By version, most first.
+    pub by_version: Vec<(String, i64)>,
+    /// By kind of program, most first; those counted before sources were are left out.
+    pub by_source: Vec<(String, i64)>,
+}
+
+/// Downloads of a plugin that is known to be there, within the last `days`.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn find_detailed_stats(
+    plugins: &Plugins,
+    id: &str,
+    version: Option<&str>,
+    days: u32,
+) -> Result<DetailedStats> {
+    let today = OffsetDateTime::now_utc().date();
+    let since = first_day(today, days);
+    let by_day = async {
+        match version {
+            Some(version) => queries::version_downloads_by_day(&plugins.db, id, version, since).await,
+            None => queries::downloads_by_day(&plugins.db, Some(id), since).await,
+        }
+    };
+    let (by_day, by_version, by_source) = tokio::try_join!(
+        by_day,
+        queries::downloads_by_version(&plugins.db, id, since),
+        queries::downloads_by_source(&plugins.db, id, since),
+    )?;
+    let trend = Trend { today, by_day: by_day.into_iter().collect() };
+    Ok(DetailedStats { download_trend: trend.points(days), by_version, by_source })
+}
+
+/// The first of so many days that end today.
+fn first_day(today: Date, days: u32) -> Date {
+    today - Duration::days(i64::from(days) - 1)
+}
+
 /// Totals of the whole marketplace; banned plugins are left out.
 #[expect(missing_docs, reason = "the names say it")]
 #[derive(Serialize, ToSchema)]
@@ -161,8 +203,7 @@ struct Trend {
 impl Trend {
     async fn read(plugins: &Plugins, id: Option<&str>, days: u32) -> Result<Self> {
         let today = OffsetDateTime::now_utc().date();
-        let since = today - Duration::days(i64::from(days.max(30)) - 1);
-        let by_day = queries::downloads_by_day(&plugins.db, id, since).await?.into_iter().collect();
+        let by_day = queries::downloads_by_day(&plugins.db, id, first_day(today, days.max(30))).await?.into_iter().collect();
         Ok(Self { today, by_day })
     }
 

@@ -28,6 +28,20 @@ struct Account {
     password: FormState,
 }
 
+impl Account {
+    /// What a session was begun with, such as `Firefox on Windows`.
+    fn device(&self, session: &LiveSession) -> String {
+        let lang = self.page.lang;
+        match (session.browser.as_deref(), session.system.as_deref()) {
+            (Some(browser), Some(system)) => {
+                lang.pick(format!("{system} 上的 {browser}"), format!("{browser} on {system}"))
+            }
+            (Some(name), None) | (None, Some(name)) => name.to_owned(),
+            (None, None) => lang.pick("未知设备", "Unknown device").to_owned(),
+        }
+    }
+}
+
 /// Shows the account.
 pub(super) async fn page(State(web): State<Arc<Web>>, member: Member) -> Result<Response> {
     show(&web, member, None, FormState::default()).await

@@ -8,8 +8,9 @@ use axum::{extract::State, response::Response};
 use super::{
     Web,
     browse::steps,
-    charts::{self, DayChart},
+    charts::DayChart,
     page_context::PageContext,
+    statistics::Period,
     visitor::AdminPage,
 };
 use crate::{
@@ -22,19 +23,18 @@ use crate::{
         health::DependencyStatus,
         page::{Page, Pagination},
     },
-    plugins::{self, AdminRow, MarketplaceStats},
+    plugins::{self, AdminRow, MarketplaceStats, Point},
     ratings::{self, Reviewed},
 };
-
-/// Days of the chart.
-const DAYS: u32 = 90;
 
 #[derive(Template)]
 #[template(path = "admin.html")]
 struct Overview {
     page: PageContext,
     stats: MarketplaceStats,
+    period: Period,
     chart: DayChart,
+    points: Vec<Point>,
     dependency_statuses: [DependencyStatus; 3],
     journal_bytes: u64,
     connections: (u32, usize),
@@ -57,13 +57,29 @@ impl Overview {
     }
 }
 
+/// How far back the chart goes.
+pub(super) struct Asked(Period);
+
+impl FromParams for Asked {
+    fn from_params(params: &mut Params) -> Self {
+        Self(Period::read(params, Period::ALL[1]))
+    }
+}
+
 /// Shows health and totals.
-pub(super) async fn overview(State(web): State<Arc<Web>>, AdminPage { look, .. }: AdminPage) -> Result<Response> {
-    let stats = plugins::find_marketplace_stats(&web.plugins, DAYS).await?;
+pub(super) async fn overview(
+    State(web): State<Arc<Web>>,
+    AdminPage { look, .. }: AdminPage,
+    Query(Asked(period)): Query<Asked>,
+) -> Result<Response> {
+    let mut stats = plugins::find_marketplace_stats(&web.plugins, period.days()).await?;
+    let (chart, points) = period.chart(std::mem::take(&mut stats.download_trend));
     let (acts, _) = audit::list(&web.db, None, 8, 0).await?;
     let page = Overview {
         page: look,
-        chart: charts::days(&stats.download_trend),
+        period,
+        chart,
+        points,
         stats,
         dependency_statuses: web.health.dependency_statuses(),
         journal_bytes: web.journal.backlog(),

@@ -16,7 +16,7 @@ pub(super) struct DayChart {
     pub last: String,
 }
 
-/// Draws downloads by day.
+/// Draws downloads by day, or by week.
 pub(super) fn days(points: &[Point]) -> DayChart {
     let top = scale_end(points.iter().map(|point| point.downloads).max().unwrap_or(0));
     let step = WIDTH / points.len().max(1) as f64;
@@ -42,6 +42,17 @@ pub(super) fn days(points: &[Point]) -> DayChart {
         first: points.first().map(|point| point.date.clone()).unwrap_or_default(),
         last: points.last().map(|point| point.date.clone()).unwrap_or_default(),
     }
+}
+
+/// The same by week, each under its first day; the last week ends with the last day.
+pub(super) fn weeks(days: &[Point]) -> Vec<Point> {
+    let sum = |week: &[Point]| Point {
+        date: week.first().map(|day| day.date.clone()).unwrap_or_default(),
+        downloads: week.iter().map(|day| day.downloads).sum(),
+    };
+    let (rest, whole) = days.split_at(days.len() % 7);
+    let rest = (!rest.is_empty()).then(|| sum(rest));
+    rest.into_iter().chain(whole.chunks(7).map(sum)).collect()
 }
 
 /// A round number at or above the highest value.
@@ -82,6 +93,13 @@ mod tests {
     #[test]
     fn the_scale_ends_at_a_round_number() {
         assert_eq!([0, 4, 7, 11, 130, 20_500, 999].map(scale_end), [4, 4, 8, 15, 150, 30_000, 1000]);
+    }
+
+    #[test]
+    fn weeks_hold_every_day_once() {
+        let days: Vec<Point> = (1..=17).map(|n| Point { date: n.to_string(), downloads: n }).collect();
+        let weeks: Vec<(String, i64)> = weeks(&days).into_iter().map(|week| (week.date, week.downloads)).collect();
+        assert_eq!(weeks, [("1".into(), 6), ("4".into(), 49), ("11".into(), 98)]);
     }
 
     #[test]

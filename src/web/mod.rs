@@ -36,6 +36,7 @@ mod reports;
 mod reviews;
 mod sign_in;
 mod site;
+mod statistics;
 mod tokens;
 mod visitor;
 
@@ -122,6 +123,7 @@ fn plugin_pages() -> Routes<Arc<Web>> {
         .get("/plugins/{id}/files/{version}/{*path}", Policy::read(), contents::file)
         .get("/plugins/{id}/compare", Policy::read(), contents::choose)
         .get("/plugins/{id}/compare/{range}", Policy::read(), contents::compare)
+        .get("/plugins/{id}/stats", Policy::read(), statistics::page)
         .get("/plugins/{id}/reviews", Policy::read(), reviews::list)
         .post("/plugins/{id}/reviews", Policy::write(), reviews::save)
         .post("/plugins/{id}/reviews/delete", Policy::write(), reviews::delete)

@@ -17,6 +17,7 @@ use super::{
     markdown::Prose,
     page_context::PageContext,
     rendered::{self, Changelogs, PackageTexts},
+    statistics::Period,
     visitor::Visitor,
 };
 use crate::{
@@ -28,8 +29,8 @@ use crate::{
     ratings::{self, RatingList},
 };
 
-/// Days of the download chart.
-const DAYS: u32 = 30;
+/// How far back the chart of downloads goes.
+const PERIOD: Period = Period::ALL[0];
 /// Reviews on the plugin's own page.
 const REVIEWS: u32 = 3;
 /// Dependents that are named.
@@ -60,6 +61,7 @@ struct Overview {
     changes: Arc<Changelogs>,
     dependents: Vec<(String, String)>,
     stats: PluginStats,
+    period: Period,
     chart: DayChart,
     by_version: Vec<Bar>,
     ratings: RatingList,
@@ -79,7 +81,7 @@ pub(super) async fn overview(
 async fn make(web: &Web, visitor: Visitor, id: PluginId) -> Result<Overview> {
     let plugin = find(web, &id).await?;
     let (stats, ratings, dependents) = tokio::try_join!(
-        plugins::find_stats(&web.plugins, id.as_str(), DAYS),
+        plugins::find_stats(&web.plugins, id.as_str(), PERIOD.days()),
         ratings::find(&web.ratings, id.as_str(), Page { page: 1, limit: REVIEWS }),
         plugins::dependents(&web.db, id.as_str(), DEPENDENTS),
     )?;
@@ -93,6 +95,7 @@ async fn make(web: &Web, visitor: Visitor, id: PluginId) -> Result<Overview> {
         texts,
         changes,
         dependents,
+        period: PERIOD,
         chart: charts::days(&stats.download_trend),
         by_version: charts::bars(versions.take(VERSIONS), false),
         distribution: distribution(&ratings),

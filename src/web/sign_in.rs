@@ -13,10 +13,9 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    accounts::{self, BrowserSession, Login, NewUser},
+    accounts::{self, BrowserSession, Device, Login, NewUser},
     error::Result,
     http::extract::{FromParams, Params, Query},
-    limits::Client,
 };
 
 /// Where to go after signing in: only ever a path of this site.
@@ -64,11 +63,11 @@ pub(super) async fn login_form(visitor: Visitor, Query(Next(next)): Query<Next>)
 pub(super) async fn login(
     State(web): State<Arc<Web>>,
     look: PageContext,
-    client: Client,
+    device: Device,
     form: Form,
 ) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
-    match sign_in(&web, client, &form).await {
+    match sign_in(&web, &device, &form).await {
         Ok(session) => Ok(begin(&look, &session, redirect::see_other(&next))),
         Err(error) => {
             let form = form.refused(error)?;
@@ -78,8 +77,8 @@ pub(super) async fn login(
     }
 }
 
-async fn sign_in(web: &Web, client: Client, form: &Form) -> Result<BrowserSession> {
-    accounts::sign_in(&web.accounts, client, form.read::<Login>()?).await
+async fn sign_in(web: &Web, device: &Device, form: &Form) -> Result<BrowserSession> {
+    accounts::sign_in(&web.accounts, device, form.read::<Login>()?).await
 }
 
 /// Shows the form to sign up.
@@ -95,11 +94,11 @@ pub(super) async fn register_form(visitor: Visitor, Query(Next(next)): Query<Nex
 pub(super) async fn register(
     State(web): State<Arc<Web>>,
     look: PageContext,
-    client: Client,
+    device: Device,
     form: Form,
 ) -> Result<Response> {
     let Next(next) = Next::of(form.get("next"));
-    match sign_up(&web, client, &form).await {
+    match sign_up(&web, &device, &form).await {
         Ok(session) => Ok(begin(&look, &session, done(&next, "registered"))),
         Err(error) => {
             let form = form.refused(error)?;
@@ -109,9 +108,9 @@ pub(super) async fn register(
     }
 }
 
-async fn sign_up(web: &Web, client: Client, form: &Form) -> Result<BrowserSession> {
+async fn sign_up(web: &Web, device: &Device, form: &Form) -> Result<BrowserSession> {
     accounts::create_account(&web.accounts, &form.read::<NewUser>()?).await?;
-    accounts::sign_in(&web.accounts, client, form.read::<Login>()?).await
+    accounts::sign_in(&web.accounts, device, form.read::<Login>()?).await
 }
 
 /// Gives the browser its session and takes away the secret it had without one.

@@ -1,6 +1,6 @@
 //! Counts: downloads by version and day, ratings as sum and number.
 
-use sqlx::{PgConnection, query, query_scalar};
+use sqlx::{PgConnection, PgExecutor, query, query_scalar};
 use time::Date;
 use uuid::Uuid;
 
@@ -12,30 +12,55 @@ pub async fn insert_segment(db: &mut PgConnection, id: Uuid) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Adds downloads by version and day to days, versions and plugins; returns the plugins counted for.
+/// Downloads to be added: the columns of a table.
+#[derive(Default)]
+pub struct Downloads {
+    /// Row ids of versions.
+    pub versions: Vec<i64>,
+    /// UTC days.
+    pub days: Vec<Date>,
+    /// What they came from, as far as it is known.
+    pub sources: Vec<Option<String>>,
+    /// How many.
+    pub counts: Vec<i64>,
+}
+
+/// Adds downloads to days, sources, versions and plugins; returns the plugins counted for.
 /// Versions deleted meanwhile are passed over.
-pub async fn add_downloads(
-    db: &mut PgConnection,
-    versions: &[i64],
-    days: &[Date],
-    counts: &[i64],
-) -> Result<Vec<String>> {
+pub async fn add_downloads(db: &mut PgConnection, added: &Downloads) -> Result<Vec<String>> {
     // Plugins are locked in the order of their ids, here and wherever several are, so that no two
     // transactions wait for each other.
     let plugins = query_scalar!(
         "select id from plugins where id in (select plugin_id from plugin_versions where id = any($1)) order by id for no key update",
-        versions
+        &added.versions
     )
     .fetch_all(&mut *db)
     .await?;
     query!(
         "insert into download_days as d (version_id, day, downloads)
-         select n.version_id, n.day, n.downloads from unnest($1::bigint[], $2::date[], $3::bigint[]) as n (version_id, day, downloads)
+         select n.version_id, n.day, sum(n.downloads)::bigint
+         from unnest($1::bigint[], $2::date[], $3::bigint[]) as n (version_id, day, downloads)
          where exists (select from plugin_versions v where v.id = n.version_id)
+         group by n.version_id, n.day
          on conflict (version_id, day) do update set downloads = d.downloads + excluded.downloads",
-        versions,
-        days,
-        counts
+        &added.versions,
+        &added.days,
+        &added.counts
+    )
+    .execute(&mut *db)
+    .await?;
+    query!(
+        "insert into download_sources as d (plugin_id, day, source, downloads)
+         select v.plugin_id, n.day, n.source, sum(n.downloads)::bigint
+         from unnest($1::bigint[], $2::date[], $3::text[], $4::bigint[]) as n (version_id, day, source, downloads)
+         join plugin_versions v on v.id = n.version_id
+         where n.source is not null
+         group by v.plugin_id, n.day, n.source
+         on conflict (plugin_id, day, source) do update set downloads = d.downloads + excluded.downloads",
+        &added.versions,
+        &added.days,
+        &added.sources as &[Option<String>],
+        &added.counts
     )
     .execute(&mut *db)
     .await?;
@@ -49,12 +74,52 @@ pub async fn add_downloads(
          update plugins p set downloads = p.downloads + added.downloads
          from (select plugin_id, sum(downloads)::bigint as downloads from versions group by plugin_id) added
          where p.id = added.plugin_id",
-        versions,
-        counts
+        &added.versions,
+        &added.counts
     )
     .execute(db)
     .await?;
     Ok(plugins)
+}
+
+/// Downloads of a plugin by source since a day, most first.
+pub async fn downloads_by_source(db: impl PgExecutor<'_>, id: &str, since: Date) -> Result<Vec<(String, i64)>> {
+    let rows = query!(
+        r#"select source, sum(downloads)::bigint as "downloads!" from download_sources
+           where plugin_id = $1 and day >= $2 group by source order by 2 desc, 1"#,
+        id,
+        since
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.source, r.downloads)).collect())
+}
+
+/// Downloads of a plugin by version since a day, most first.
+pub async fn downloads_by_version(db: impl PgExecutor<'_>, id: &str, since: Date) -> Result<Vec<(String, i64)>> {
+    let rows = query!(
+        r#"select v.version, sum(d.downloads)::bigint as "downloads!" from download_days d
+           join plugin_versions v on v.id = d.version_id
+           where v.plugin_id = $1 and d.day >= $2 group by v.id order by 2 desc, v.id desc"#,
+        id,
+        since
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.version, r.downloads)).collect())
+}
+
+/// Downloads of one version by day since a day.
+pub async fn version_downloads_by_day(
+    db: impl PgExecutor<'_>,
+    id: &str,
+    version: &str,
+    since: Date,
+) -> Result<Vec<(Date, i64)>> {
+    let rows = query!(
+        "select day, d.downloads from download_days d join plugin_versions v on v.id = d.version_id
+         where v.plugin_id = $1 and v.version = $2 and day >= $3",
+        id,
+        version,
+        since
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.day, r.downloads)).collect())
 }
 
 /// Forgets segments whose files are gone for good.
