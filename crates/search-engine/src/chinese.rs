@@ -53,7 +53,7 @@ pub(super) fn word_list(file: &'static str) -> Vec<&'static str> {
     words
 }
 
-/// Cuts a run of Chinese characters at fillers and generic words; tells of each stretch whether it
+/// Cuts a run of Chinese characters at fillers and generic words; says of each stretch whether it
 /// says at most that a plugin is looked for.
 pub(super) fn stretches(run: &str) -> Vec<(&str, bool)> {
     let mut found = Vec::new();
