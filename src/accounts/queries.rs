@@ -28,6 +28,8 @@ pub struct Holder {
     pub username: String,
     pub role: String,
     pub is_active: bool,
+    /// Whether the session was noted to be used within the last minutes.
+    pub is_use_noted: bool,
 }
 
 pub struct TokenHolder {
@@ -36,6 +38,8 @@ pub struct TokenHolder {
     pub is_active: bool,
     pub scopes: Vec<String>,
     pub plugin_pattern: Option<String>,
+    /// Whether the token was noted to be used within the last minute.
+    pub is_use_noted: bool,
 }
 
 fn taken(error: sqlx::Error) -> Error {
@@ -268,20 +272,24 @@ pub async fn insert_session(db: impl PgExecutor<'_>, session: NewSession<'_>) ->
     Ok(())
 }
 
-/// The user of a session that is not over; notes the use, at most once in ten minutes so that a browser does not
-/// write with every page.
+/// The user of a session that is not over.
 pub async fn find_session_user(db: impl PgExecutor<'_>, session: Uuid) -> Result<Option<Holder>> {
     Ok(query_as!(
         Holder,
-        "with used as (
-             update sessions set last_used_at = now()
-             where id = $1 and ended_at is null and coalesce(last_used_at, 'epoch') < now() - interval '10 minutes')
-         select u.id as user_id, u.username, u.role, u.is_active from sessions s join users u on u.id = s.user_id
-         where s.id = $1 and s.ended_at is null",
+        r#"select u.id as user_id, u.username, u.role, u.is_active,
+                  coalesce(s.last_used_at, 'epoch') > now() - interval '10 minutes' as "is_use_noted!"
+           from sessions s join users u on u.id = s.user_id
+           where s.id = $1 and s.ended_at is null"#,
         session
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// Notes that a session is used.
+pub async fn note_session_use(db: impl PgExecutor<'_>, session: Uuid) -> Result<()> {
+    query!("update sessions set last_used_at = now() where id = $1 and ended_at is null", session).execute(db).await?;
+    Ok(())
 }
 
 /// A sign-in that is not over.
@@ -445,21 +453,24 @@ pub async fn delete_api_token(db: &mut PgConnection, user: i64, id: i64) -> Resu
     Ok(done.rows_affected() == 1)
 }
 
-/// The holder of a live token; notes the use, at most once a minute so that a busy token does not
-/// write with every request.
-pub async fn use_api_token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<TokenHolder>> {
+/// The holder of a live token.
+pub async fn find_token_holder(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<TokenHolder>> {
     Ok(query_as!(
         TokenHolder,
-        "with used as (
-             update api_tokens set last_used_at = now()
-             where token_hash = $1 and expires_at > now() and coalesce(last_used_at, 'epoch') < now() - interval '1 minute')
-         select u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern
-         from api_tokens t join users u on u.id = t.user_id
-         where t.token_hash = $1 and t.expires_at > now()",
+        r#"select u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern,
+                  coalesce(t.last_used_at, 'epoch') > now() - interval '1 minute' as "is_use_noted!"
+           from api_tokens t join users u on u.id = t.user_id
+           where t.token_hash = $1 and t.expires_at > now()"#,
         hash
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// Notes that a token is used.
+pub async fn note_token_use(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<()> {
+    query!("update api_tokens set last_used_at = now() where token_hash = $1", hash).execute(db).await?;
+    Ok(())
 }
 
 /// A user in the administrator's list.

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -147,7 +148,11 @@ async fn identify(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
 
 async fn find_user(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
     let found = if token.starts_with(super::api_tokens::PREFIX) {
-        let found = queries::use_api_token(&accounts.db, &token_hash(token)).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        let hash = token_hash(token);
+        let found = queries::find_token_holder(&accounts.db, &hash).await?.or_refuse(&codes::INVALID_TOKEN)?;
+        if !found.is_use_noted {
+            warn_if_failed(queries::note_token_use(&accounts.db, &hash).await);
+        }
         let credential = Credential::Token { scopes: found.scopes, pattern: found.plugin_pattern };
         (found.user_id, found.username, found.is_active, credential)
     } else {
@@ -155,6 +160,9 @@ async fn find_user(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
         let found = queries::find_session_user(&accounts.db, claims.sid).await?.or_refuse(&codes::INVALID_TOKEN)?;
         if claims.sub != found.user_id.to_string() {
             return Err(Error::new(&codes::INVALID_TOKEN));
+        }
+        if !found.is_use_noted {
+            warn_if_failed(queries::note_session_use(&accounts.db, claims.sid).await);
         }
         let credential = Credential::Session { id: claims.sid, is_admin: found.role == "admin" };
         (found.user_id, found.username, found.is_active, credential)
@@ -164,6 +172,13 @@ async fn find_user(token: &str, accounts: &Accounts) -> Result<CurrentUser> {
         return Err(Error::new(&codes::ACCOUNT_DISABLED));
     }
     Ok(CurrentUser { id, username, credential })
+}
+
+/// When something was last used is worth no refusal: a database whose disk is full still tells who is calling.
+fn warn_if_failed(noted: Result<()>) {
+    if let Err(e) = noted {
+        warn!("cannot note that a session or token is used: {e:?}");
+    }
 }
 
 impl<P: AsRef<Accounts> + Send + Sync> FromRequestParts<Arc<P>> for CurrentUser {

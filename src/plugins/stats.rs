@@ -203,7 +203,8 @@ struct Trend {
 impl Trend {
     async fn read(plugins: &Plugins, id: Option<&str>, days: u32) -> Result<Self> {
         let today = OffsetDateTime::now_utc().date();
-        let by_day = queries::downloads_by_day(&plugins.db, id, first_day(today, days.max(30))).await?.into_iter().collect();
+        let by_day =
+            queries::downloads_by_day(&plugins.db, id, first_day(today, days.max(30))).await?.into_iter().collect();
         Ok(Self { today, by_day })
     }
 

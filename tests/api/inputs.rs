@@ -70,6 +70,7 @@ impl Stage {
             "reserved_names",
             "retired_ids",
             "download_days",
+            "download_sources",
             "api_tokens",
             "audit_log",
         ] {

@@ -24,7 +24,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-/// Bytes of one record: subject, day and a check value.
+/// Bytes of one record: subject, number and a check value.
 const RECORD: usize = 16;
 /// Bytes of a segment: room for 16,384 records.
 const SEGMENT: usize = RECORD << 14;
@@ -39,7 +39,8 @@ const SPARES: usize = 2;
 /// that was removed within the last seconds.
 const AFTERLIFE: Duration = Duration::from_secs(600);
 
-/// What is counted: a subject (here a version's row id) on a day (days since 1970, UTC).
+/// What is counted: a subject (here a version's row id) and a number (here a day since 1970, UTC, and above it the kind of
+/// program).
 pub type Event = (i64, i32);
 
 /// The journal of this process.
