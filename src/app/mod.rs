@@ -6,7 +6,7 @@ mod routes;
 pub use jobs::{start as start_jobs, tidy_once};
 pub use routes::router;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use journal::Journal;
@@ -129,6 +129,7 @@ impl App {
             public_url: config.public_url().to_owned(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             drafts: Drafts::default(),
+            api_document: OnceLock::new(),
         });
         let app = Self {
             config,

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
-    middleware::{from_fn_with_state, map_response},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use tower::{
@@ -17,7 +17,6 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowOrigin, Any, CorsLayer},
 };
-use utoipa_swagger_ui::SwaggerUi;
 
 use super::App;
 use crate::{
@@ -66,15 +65,14 @@ pub fn router(app: &Arc<App>) -> Router {
         trusted_proxies: app.config.server.trusted_proxies.clone(),
     });
     let metrics = Routes::new().get("/metrics", Policy::read(), metrics).with_state(app.clone());
-    let document = Arc::new(CachedResponse::new(openapi::complete(parts.document()).into()));
-    let documentation = SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/openapi.json"));
-    let documentation = Router::from(documentation).layer(map_response(documentation_policy));
+    let document = openapi::complete(parts.document());
+    app.web.show_api_document(&document);
+    let document = Arc::new(CachedResponse::new(document.to_string().into()));
     let router = parts
         .merge(metrics)
         .get("/api/openapi.json", Policy::read(), move |headers: HeaderMap| async move {
             openapi::answer(&document, &headers)
         })
-        .library(Policy::read(), documentation)
         .into_router(
             &enforcer,
             (Policy::read(), web::not_found),
@@ -99,17 +97,6 @@ pub fn router(app: &Arc<App>) -> Router {
     let service =
         ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::trace_request)).service(service);
     Router::new().fallback_service(service)
-}
-
-/// The content security policy of the API's documentation, which brings its own scripts and writes styles into the page.
-async fn documentation_policy(mut response: Response) -> Response {
-    const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    );
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
-    response
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

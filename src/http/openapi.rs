@@ -23,11 +23,11 @@ pub fn error_codes() -> impl Iterator<Item = &'static str> {
 }
 
 /// Adds what all operations have in common: the base, failures, security, and the list of codes.
-pub fn complete(mut document: OpenApi) -> String {
+pub fn complete(mut document: OpenApi) -> Value {
     document.info = InfoBuilder::new()
         .title("GeekTools Marketplace")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Find, trust and install GeekTools plugins. 查找、核对并安装 GeekTools 插件。"))
+        .description(Some("Find, verify and install GeekTools plugins. 查找、核对并安装 GeekTools 插件。"))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
         .build();
     let components = document.components.get_or_insert_default();
@@ -55,7 +55,7 @@ pub fn complete(mut document: OpenApi) -> String {
             responses.insert("5XX".into(), failure.clone());
         }
     }
-    document.to_string()
+    document
 }
 
 /// The document as an answer.

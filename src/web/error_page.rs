@@ -43,7 +43,8 @@ struct ErrorPage<'a> {
 /// Puts what every page needs around the whole server; the API passes untouched.
 pub async fn html_errors(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/api/") || BASES.iter().any(|base| path.starts_with(base)) {
+    let is_api = path.starts_with("/api/") && path != "/api/docs";
+    if is_api || BASES.iter().any(|base| path.starts_with(base)) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -71,7 +72,8 @@ pub async fn not_found(method: Method, uri: Uri) -> Response {
 fn without_slash(method: &Method, uri: &Uri) -> Option<String> {
     let path = uri.path();
     let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
-    if *method != Method::GET || path.starts_with("/api/") || path.contains("//") || path.contains('\\') {
+    let is_api = path.starts_with("/api/") && shorter != "/api/docs";
+    if *method != Method::GET || is_api || path.contains("//") || path.contains('\\') {
         return None;
     }
     Some(uri.query().map_or_else(|| shorter.to_owned(), |query| format!("{shorter}?{query}")))
@@ -138,6 +140,8 @@ fn finish(web: &Web, asked: &Parts, response: &mut Response) {
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     if is_page {
         headers.insert(OPENER, HeaderValue::from_static("same-origin"));
+        // What the API grants to scripts of other sites is not for pages: one of those could read an intranet's.
+        headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     }
     let query = asked.uri.query().unwrap_or_default();
     let chosen = |name: &str, known: &[&str]| {

@@ -6,6 +6,7 @@
 mod account;
 mod admin;
 mod admin_changes;
+mod api_docs;
 mod assets;
 mod badge;
 mod browse;
@@ -42,12 +43,14 @@ mod visitor;
 
 pub use error_page::{html_errors, not_found};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
 use journal::Journal;
+use serde_json::Value;
 use sqlx::PgPool;
 
+pub use api_docs::ApiDocument;
 pub use preview::Drafts;
 
 use crate::{
@@ -84,6 +87,15 @@ pub struct Web {
     pub(crate) public_url: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) drafts: Drafts,
+    /// What the page about the API shows; known once all parts have told their routes.
+    pub(crate) api_document: OnceLock<ApiDocument>,
+}
+
+impl Web {
+    /// Shows this OpenAPI document from now on.
+    pub fn show_api_document(&self, document: &Value) {
+        self.api_document.get_or_init(|| ApiDocument::read(document));
+    }
 }
 
 impl AsRef<Accounts> for Web {
@@ -107,6 +119,7 @@ fn pages() -> Routes<Arc<Web>> {
         .merge(account_pages())
         .merge(admin_pages())
         .merge(publish_pages())
+        .get("/api/docs", Policy::read(), api_docs::page)
         .get("/feed.atom", Policy::read(), feeds::newest)
         .get("/robots.txt", Policy::read(), site::robots)
         .get("/sitemap.xml", Policy::read(), site::sitemap)

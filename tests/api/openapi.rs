@@ -100,10 +100,10 @@ async fn every_route_is_documented(db: PgPool) {
     let missing: Vec<_> = OPERATIONS.iter().filter(|wanted| !documented.contains(**wanted)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 
-    // Routes of the API are made from their documentation; only the document itself stands beside it.
+    // Routes of the API are made from their documentation; only the document itself and its page stand beside it.
     let beside =
         pages().into_iter().map(|(_, path)| path).filter(|path| path.starts_with("/api/") || path.starts_with("/v1"));
-    assert_eq!(beside.collect::<Vec<_>>(), ["/api/openapi.json"]);
+    assert_eq!(beside.collect::<Vec<_>>(), ["/api/openapi.json", "/api/docs"]);
 }
 
 #[sqlx::test]
@@ -373,31 +373,85 @@ async fn answers_are_what_the_document_says(db: PgPool) {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// A text of a page as it is read.
+fn unescaped(html: &str) -> String {
+    let pairs = [("&#39;", "'"), ("&#34;", "\""), ("&quot;", "\""), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")];
+    pairs.iter().fold(html.to_owned(), |text, (from, to)| text.replace(from, to)).replace("&amp;", "&")
+}
+
+/// The page about the API in a language.
+async fn documentation(app: &TestApp, lang: &str) -> Answer {
+    let request = app.anyone().request(reqwest::Method::GET, &format!("//api/docs?lang={lang}"));
+    Answer::of(request.header("accept", "text/html")).await.expect(200)
+}
+
+/// The example of an operation on the page.
+fn example(page: &str, method: &str, path: &str) -> String {
+    let label = format!("{method} {path}\"><code>");
+    let at = page.find(&label).unwrap_or_else(|| panic!("no example of {method} {path}")) + label.len();
+    unescaped(page[at..].split("</code>").next().unwrap())
+}
+
 #[sqlx::test]
-async fn the_page_needs_no_other_server(db: PgPool) {
+async fn the_page_shows_every_operation_in_the_frame_of_the_site(db: PgPool) {
     let app = TestApp::new(db).await;
-    let get = async |path: &str| app.anyone().get(&format!("/{path}")).await;
-    let moved = get("/api/docs").await;
-    assert!(moved.status() == 200 || moved.header("location").starts_with("/api/docs/"), "{}", moved.text());
-    let page = get("/api/docs/").await.expect(200);
-    assert!(page.header("content-type").starts_with("text/html"));
-    let html = page.text();
-    let mut assets = 0;
-    for attribute in ["src=\"", "href=\""] {
-        for (at, _) in html.match_indices(attribute) {
-            let target = html[at + attribute.len()..].split('"').next().unwrap();
-            assert!(!target.contains("//"), "{target} is elsewhere");
-            let path = format!("/api/docs/{}", target.trim_start_matches("./"));
-            let asset = get(&path).await.expect(200);
-            assert!(!asset.bytes.is_empty(), "{path}");
-            if path.ends_with(".css") {
-                assert!(!asset.text().contains("url(http") && !asset.text().contains("@import"), "{path}");
-            }
-            assets += 1;
+    app.user("ada").await.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
+    let document = document(&app).await;
+    for lang in ["en", "zh"] {
+        let answer = documentation(&app, lang).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let page = answer.text();
+        assert_eq!(page.matches("<script").count(), 1, "only that of every page");
+        assert!(page.contains("href=\"/\"") && page.contains("/api/openapi.json"));
+        for (method, path, operation) in operations(&document) {
+            example(&page, method.as_str(), &path);
+            let summary = operation["summary"].as_str().unwrap();
+            let shown = page.contains(&format!("</h3>\n<p>{}", summary.split(['`', '\'', '\n']).next().unwrap()));
+            assert_eq!(shown, lang == "en", "{method} {path} in {lang}: {summary}");
+        }
+        for link in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(page.contains(&format!("id=\"{link}\"")), "nothing has the anchor {link}");
+        }
+        let request = app.anyone().request(reqwest::Method::GET, &format!("//api/docs?lang={lang}"));
+        let packed = Answer::of(request.header("accept-encoding", "gzip")).await.expect(200);
+        assert_eq!(packed.header("content-encoding"), "gzip");
+        assert!(packed.bytes.len() < 60_000, "{} bytes in {lang}", packed.bytes.len());
+    }
+}
+
+#[sqlx::test]
+async fn the_examples_of_the_page_work_when_they_are_pasted(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    ada.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
+    let token = app.admin("boss").await.token.unwrap();
+    let page = documentation(&app, "en").await.text();
+    let folder = tempfile::TempDir::new().unwrap();
+    let run = async |command: &str| {
+        let script = format!("{command} -o answer -w '%{{http_code}}'");
+        let mut bash = tokio::process::Command::new("bash");
+        let done = bash.args(["-euc", &script]).env("TOKEN", &token).env("no_proxy", "*").current_dir(folder.path());
+        String::from_utf8(done.output().await.unwrap().stdout).unwrap()
+    };
+    let mut tried = 0;
+    for (method, path, _) in operations(&document(&app).await) {
+        let command = example(&page, method.as_str(), &path);
+        if method == "GET" {
+            let status = run(&command).await;
+            assert_eq!(status, "200", "{command}");
+            tried += 1;
         }
     }
-    assert!(assets >= 4, "{html}");
-    let start = get("/api/docs/swagger-initializer.js").await.expect(200).text();
-    assert!(start.contains("/api/openapi.json"), "{start}");
-    assert!(!start.contains("http://") && !start.contains("https://"), "{start}");
+    assert!(tried > 20, "{tried}");
+    assert_eq!(run(&example(&page, "POST", "/auth/register")).await, "201");
+    assert_eq!(run(&example(&page, "POST", "/auth/login")).await, "200");
+    assert_eq!(run(&example(&page, "POST", "/search")).await, "200");
+    // The command that gets a token, with what was just registered.
+    let login = page.split("Command to get a token\"><code>").nth(1).unwrap().split("</code>").next().unwrap();
+    let script = format!("{}; printf %s \"$TOKEN\"", unescaped(login));
+    let mut bash = tokio::process::Command::new("bash");
+    let got = bash.args(["-euc", &script]).env("no_proxy", "*").output().await.unwrap().stdout;
+    let got = String::from_utf8(got).unwrap();
+    app.anyone().with_token(&got).get("/auth/me").await.expect(200);
 }

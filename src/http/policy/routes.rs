@@ -19,8 +19,6 @@ use crate::http::middleware::BASES;
 /// Routes, each with the policy that holds for it. `S` is what their handlers still lack.
 pub struct Routes<S = ()> {
     routes: Vec<Route<S>>,
-    /// Routers made by libraries.
-    routers: Vec<(Policy, Router)>,
     document: OpenApiRouter<S>,
 }
 
@@ -34,7 +32,7 @@ struct Route<S> {
 
 impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
     fn default() -> Self {
-        Self { routes: Vec::new(), routers: Vec::new(), document: OpenApiRouter::new() }
+        Self { routes: Vec::new(), document: OpenApiRouter::new() }
     }
 }
 
@@ -73,16 +71,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// Adds a router that a library made.
-    pub fn library(mut self, policy: Policy, router: impl Into<Router>) -> Self {
-        self.routers.push((policy, router.into()));
-        self
-    }
-
     /// Adds the routes of a part.
     pub fn merge(mut self, part: Self) -> Self {
         self.routes.extend(part.routes);
-        self.routers.extend(part.routers);
         self.document = self.document.merge(part.document);
         self
     }
@@ -97,7 +88,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         };
         Routes {
             routes: self.routes.into_iter().map(with_state).collect(),
-            routers: self.routers,
             document: self.document.with_state(state.clone()),
         }
     }
@@ -127,9 +117,6 @@ impl Routes {
             } else {
                 router = router.route(&path, handler);
             }
-        }
-        for (policy, library) in self.routers {
-            router = router.merge(library.layer(PolicyLayer::new(policy, enforcer)));
         }
         let (policy, handler) = not_found;
         router = router.fallback(handler.layer(PolicyLayer::new(policy, enforcer)));
