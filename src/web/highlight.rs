@@ -50,14 +50,25 @@ const SCRIPT: Language = Language {
 };
 const DATA: Language = Language { comment: "", quotes: "\"", keywords: &["true", "false", "null"], has_dollar: false };
 
+/// The language of a file by the end of its name, or of a block of code by what it is called.
+fn language_named(name: &str) -> Option<&'static Language> {
+    match name {
+        "sh" | "bash" | "zsh" | "ksh" | "fish" | "env" | "shell" | "console" => Some(&SHELL),
+        "py" | "rb" | "pl" | "yml" | "yaml" | "toml" | "ini" | "conf" | "python" | "ruby" | "perl" => Some(&PYTHON),
+        "js" | "ts" | "mjs" | "go" | "rs" | "c" | "java" | "javascript" | "typescript" | "rust" => Some(&SCRIPT),
+        "json" | "jsonc" => Some(&DATA),
+        _ => None,
+    }
+}
+
 /// The language of a file by its name, else by its first line; none for prose.
 fn language(path: &str, text: &str) -> Option<&'static Language> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("sh" | "bash" | "zsh" | "ksh" | "fish" | "env") => Some(&SHELL),
-        Some("py" | "rb" | "pl" | "yml" | "yaml" | "toml" | "ini" | "conf") => Some(&PYTHON),
-        Some("js" | "ts" | "mjs" | "go" | "rs" | "c" | "java") => Some(&SCRIPT),
-        Some("json") => Some(&DATA),
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    if let Some(language) = extension.and_then(language_named) {
+        return Some(language);
+    }
+    match extension {
         Some("md" | "txt") => None,
         _ => match text.lines().next().filter(|line| line.starts_with("#!")) {
             Some(line) if line.contains("python") => Some(&PYTHON),
@@ -86,6 +97,23 @@ pub(super) fn lines(path: &str, text: &str, anchor: &str, most: usize) -> Code {
         Some(html) => Code { html, is_plain: false, has_hidden: has_hidden(text) },
         None => Code { html: escape(&visible(text)), is_plain: true, has_hidden: has_hidden(text) },
     }
+}
+
+/// A block of code in a text, inside a `<pre>`; none when its language is not known or it takes more than `most` bytes.
+pub(super) fn block(name: &str, text: &str, most: usize) -> Option<String> {
+    let language = language_named(&name.to_ascii_lowercase())?;
+    let mut html = String::new();
+    for (class, token) in scan(text, language) {
+        let token = escape(&visible(token));
+        match class {
+            "" => html.push_str(&token),
+            class => html.push_str(&format!(r#"<span class="{class}">{token}</span>"#)),
+        }
+        if html.len() > most {
+            return None;
+        }
+    }
+    Some(html)
 }
 
 fn coloured(path: &str, text: &str, anchor: &str, most: usize) -> Option<String> {
@@ -316,6 +344,13 @@ mod tests {
         let code = super::lines("a.sh", &text, "L", 1000);
         assert!(code.is_plain && code.html == escape(&text));
         assert!(!super::lines("a.sh", &text, "L", 100_000).is_plain);
+    }
+
+    #[test]
+    fn a_block_of_code_is_coloured_when_its_language_is_known() {
+        let html = block("Bash", "echo \"<b>\" # x\n", 1_000).expect("coloured");
+        assert_eq!(html, "echo <span class=\"s\">&quot;&lt;b&gt;&quot;</span> <span class=\"c\"># x</span>\n");
+        assert!(block("cobol", "x", 1_000).is_none() && block("sh", &"''".repeat(100), 1_000).is_none());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use comrak::{
 };
 
 use super::{
+    highlight,
     marks::{escape, visible},
     raw_html,
 };
@@ -27,6 +28,8 @@ const MAX_HTML: usize = 256 * 1024;
 const MAX_NESTING: usize = 32;
 /// The most elements inside each other, of all kinds.
 const MAX_DEPTH: usize = 100;
+/// The most bytes of all coloured blocks of code; the others stay plain.
+const MAX_COLOURED: usize = 48 * 1024;
 /// The most cells of all tables; shorter rows count with all of their table's columns.
 const MAX_CELLS: usize = 5_000;
 
@@ -51,6 +54,7 @@ static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .url_relative(ammonia::UrlRelative::PassThrough)
         .add_tag_attributes("a", ["id"])
         .add_tag_attributes("li", ["id"])
+        .add_allowed_classes("span", ["c", "s", "k", "v", "n"])
         .link_rel(Some("nofollow noopener"))
         .attribute_filter(|element, attribute, value| {
             let is_plain = !(element == "a" && attribute == "name") && attribute != "lang";
@@ -164,11 +168,20 @@ const ANCHOR: &str = "readme-";
 /// anchors, and HTML is cleaned.
 fn prepare<'a>(arena: &'a Arena<'a>, document: Node<'a>, place: Option<&Place>) {
     let mut anchors = Anchorizer::new();
+    let mut room = MAX_COLOURED;
     for node in document.descendants().collect::<Vec<_>>() {
         let mut ast = node.data.borrow_mut();
         match &mut ast.value {
             NodeValue::HtmlInline(html) => *html = raw_html::cleaned(html),
             NodeValue::HtmlBlock(NodeHtmlBlock { literal, .. }) => *literal = raw_html::cleaned(literal),
+            NodeValue::CodeBlock(code) => {
+                let language = code.info.split([' ', ',', '{']).next().unwrap_or_default();
+                if let Some(html) = highlight::block(language, &code.literal, room) {
+                    room -= html.len();
+                    let literal = format!("<pre><code>{html}</code></pre>\n");
+                    ast.value = NodeValue::HtmlBlock(NodeHtmlBlock { block_type: 6, literal });
+                }
+            }
             NodeValue::Heading(_) if place.is_some() => {
                 drop(ast);
                 let id = anchors.anchorize(&text_of(node));
@@ -330,6 +343,20 @@ mod tests {
                 assert!(!html.contains(part), "{part} in {html}");
             }
         }
+    }
+
+    #[test]
+    fn code_is_coloured_and_still_escaped() {
+        let html = html("```sh\nif true; then echo '<script>'; fi\n```\n\n- a\n\n  ```json\n  {\"a\": null}\n  ```\n");
+        for part in [
+            "<pre tabindex=\"0\"><code><span class=\"k\">if</span> true",
+            "<span class=\"s\">'&lt;script&gt;'</span>",
+            "<span class=\"k\">null</span>",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        let plain = super::html("```\nif\n```\n\n<span class=\"top\">x</span>", Some(&place())).html;
+        assert!(!plain.contains("class="), "{plain}");
     }
 
     #[test]
