@@ -31,8 +31,8 @@ use crate::{
     },
 };
 
-/// Unchanged lines around a change.
-const CONTEXT: usize = 3;
+/// Unchanged lines around a change, when nobody asks for more.
+pub const CONTEXT: usize = 3;
 /// The most files listed in one comparison.
 const MAX_FILES: usize = 1_000;
 /// The most lines shown in one comparison, and the most bytes of them.
@@ -140,7 +140,7 @@ pub async fn compare_versions(
     let (from, to) = versions_of(&range)?;
     let what = format!("comparison {from} {to}");
     let ready = of_plugin(&plugins, Kind::Contents, id.as_str(), &what, 0, || async {
-        cache::json(&*Success::of(compare(&plugins, &id, from, to).await?))
+        cache::json(&*Success::of(compare(&plugins, &id, from, to, CONTEXT).await?))
     });
     Ok(revalidated(ready.await?.respond(&headers)))
 }
@@ -168,14 +168,20 @@ impl Derived for Comparison {
     }
 }
 
-/// What changed from one version of a plugin to another.
+/// What changed from one version of a plugin to another, with so many unchanged lines around each change.
 ///
 /// # Errors
 /// 404 when there is no such plugin or version; those of [`contents::read`].
-pub async fn compare(plugins: &Plugins, id: &PluginId, from: &str, to: &str) -> Result<Arc<Comparison>> {
+pub async fn compare(
+    plugins: &Plugins,
+    id: &PluginId,
+    from: &str,
+    to: &str,
+    context: usize,
+) -> Result<Arc<Comparison>> {
     let before = find_version(plugins, id, from).await?;
     let after = find_version(plugins, id, to).await?;
-    let key = format!("comparison {} {}", before.file_hash, after.file_hash);
+    let key = format!("comparison {} {} {context}", before.file_hash, after.file_hash);
     if let Some(comparison) = plugins.derived.find(&key) {
         return Ok(comparison);
     }
@@ -191,7 +197,7 @@ pub async fn compare(plugins: &Plugins, id: &PluginId, from: &str, to: &str) -> 
         let [old, new] = manifests.map(|manifest| serde_json::to_value(manifest).unwrap_or_default());
         let manifest = field_changes(&old, &new);
         let mut comparison = Comparison { key: name, id, from, to, manifest, ..Comparison::default() };
-        add_files(&mut comparison, &before, &after);
+        add_files(&mut comparison, &before, &after, context);
         Ok(comparison)
     };
     plugins.derived.get(Work::Render, key, work).await
@@ -199,6 +205,8 @@ pub async fn compare(plugins: &Plugins, id: &PluginId, from: &str, to: &str) -> 
 
 /// What is left of what one comparison may cost.
 struct Budget {
+    /// Unchanged lines around a change.
+    context: usize,
     shown_lines: usize,
     shown_bytes: usize,
     compared_lines: usize,
@@ -206,8 +214,9 @@ struct Budget {
 }
 
 impl Budget {
-    fn new() -> Self {
+    fn new(context: usize) -> Self {
         Self {
+            context,
             shown_lines: MAX_SHOWN_LINES,
             shown_bytes: MAX_SHOWN_BYTES,
             compared_lines: MAX_COMPARED_LINES,
@@ -233,9 +242,9 @@ fn field_changes(old: &Value, new: &Value) -> Vec<FieldChange> {
     names.into_iter().filter_map(change).collect()
 }
 
-fn add_files(comparison: &mut Comparison, before: &Contents, after: &Contents) {
+fn add_files(comparison: &mut Comparison, before: &Contents, after: &Contents, context: usize) {
     let paths: BTreeSet<&str> = before.files.iter().chain(&after.files).map(|file| file.path.as_str()).collect();
-    let mut budget = Budget::new();
+    let mut budget = Budget::new(context);
     for path in paths {
         let Some(mut change) = file_change(before.file(path), after.file(path)) else { continue };
         if comparison.files.len() == MAX_FILES {
@@ -292,7 +301,7 @@ fn add_hunks(result: &mut FileChange, before: Option<&StoredFile>, after: Option
     let patience = TIMEOUT_PER_FILE.max(TIMEOUT_PER_LINE * u32::try_from(lines).unwrap_or(u32::MAX));
     let deadline = budget.deadline.min(Instant::now() + patience);
     let diff = TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_lines(old, new);
-    let groups = diff.grouped_ops(CONTEXT);
+    let groups = diff.grouped_ops(budget.context);
     let changes = |group: &[DiffOp]| group.iter().flat_map(|op| diff.iter_changes(op)).collect::<Vec<_>>();
     let (mut shown_lines, mut shown_bytes) = (0, 0);
     for change in groups.iter().flat_map(|group| changes(group)) {
@@ -345,7 +354,7 @@ mod tests {
 
     fn compared(before: Vec<StoredFile>, after: Vec<StoredFile>) -> Comparison {
         let mut comparison = Comparison::default();
-        add_files(&mut comparison, &Contents { files: before }, &Contents { files: after });
+        add_files(&mut comparison, &Contents { files: before }, &Contents { files: after }, CONTEXT);
         comparison
     }
 

@@ -17,7 +17,7 @@ mod similar;
 mod stats;
 mod verify;
 
-pub use compare::{Change, Comparison, FileChange, Line, compare, versions_of};
+pub use compare::{CONTEXT, Change, Comparison, FileChange, Hunk, Line, compare, versions_of};
 pub use contents::{Contents, StoredFile, Turns, read as read_contents, read_file, read_received};
 pub use counts::{DownloadSource, flush_once};
 pub use details::{KnownDetails, find_detail, find_known_detail, find_visible, of_plugin};
@@ -34,7 +34,9 @@ pub use queries::{
     forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by,
     owners as find_owners, person as find_person, reserve_name, reviews_by, totals,
 };
-pub use stats::{DetailedStats, MarketplaceStats, PluginStats, Point, find_detailed_stats, find_marketplace_stats, find_stats};
+pub use stats::{
+    DetailedStats, MarketplaceStats, PluginStats, Point, find_detailed_stats, find_marketplace_stats, find_stats,
+};
 pub use verify::{Finding, Report, Trouble, find_strays, remove_strays, repair, stray_age, verify};
 
 use std::{sync::Arc, time::Duration};

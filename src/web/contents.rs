@@ -30,6 +30,9 @@ const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'
 /// The most files, or versions, listed on a page.
 pub(super) const MAX_LISTED: usize = 1_000;
 
+/// The most files of a folder that is shown unfolded.
+const MAX_UNFOLDED: usize = 20;
+
 /// The address of a file's page.
 pub(super) fn file_address(id: &str, version: &str, path: &str) -> String {
     format!("/plugins/{id}/files/{version}/{}", utf8_percent_encode(path, PATH))
@@ -60,6 +63,15 @@ struct Shown {
 impl Files {
     fn address(&self, path: &str) -> String {
         file_address(&self.plugin.id, &self.version, path)
+    }
+
+    fn folders(&self) -> Vec<Folder<'_>> {
+        folders(self.contents.files.iter().take(MAX_LISTED))
+    }
+
+    /// Whether a folder is unfolded: it is short, or holds the file that is shown.
+    fn is_open(&self, folder: &Folder<'_>) -> bool {
+        folder.files.len() <= MAX_UNFOLDED || folder.files.iter().any(|file| self.is_shown(&file.path))
     }
 
     fn is_shown(&self, path: &str) -> bool {
@@ -111,10 +123,7 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path:
     let stored = plugins::find_version(&web.plugins, id, &version).await?;
     let plugin = plugin::find(web, id).await?;
     let contents = plugins::read_contents(&web.plugins, &stored).await?;
-    let first = || {
-        let mut files = contents.files.iter();
-        files.find(|file| file.path.starts_with("scripts/")).or(contents.files.first()).map(|file| file.path.clone())
-    };
+    let first = || first_to_read(&contents.files, plugin.scripts.first().map(|script| script.file.as_str()));
     let files = format!("/plugins/{}/files/{version}", id.as_str());
     let shown = match path.or_else(first) {
         Some(path) => Some(shown(web, &files, plugins::read_file(&web.plugins, &stored, &path).await?).await?),
@@ -129,6 +138,36 @@ async fn make(web: &Web, visitor: Visitor, id: &PluginId, version: String, path:
         contents,
         shown,
     })
+}
+
+/// The file most worth reading: the README, else the script that `info.json` names first, else any script.
+fn first_to_read(files: &[StoredFile], main: Option<&str>) -> Option<String> {
+    let is_readme = |file: &&StoredFile| file.path.eq_ignore_ascii_case("readme.md");
+    let main = main.map(|script| format!("scripts/{script}"));
+    let find = |wanted: &dyn Fn(&&StoredFile) -> bool| files.iter().find(wanted);
+    let found = find(&is_readme)
+        .or_else(|| find(&|file| Some(&file.path) == main.as_ref()))
+        .or_else(|| find(&|file| file.path.starts_with("scripts/")));
+    found.or(files.first()).map(|file| file.path.clone())
+}
+
+/// Files of one folder at the root, or at the root itself.
+struct Folder<'a> {
+    name: &'a str,
+    files: Vec<&'a StoredFile>,
+}
+
+/// Files by their folder at the root, those at the root first; files come in the order of their paths.
+fn folders<'a>(files: impl Iterator<Item = &'a StoredFile>) -> Vec<Folder<'a>> {
+    let mut folders = vec![Folder { name: "", files: Vec::new() }];
+    for file in files {
+        let name = file.path.split_once('/').map_or("", |(folder, _)| folder);
+        match folders.iter_mut().rev().find(|folder| folder.name == name) {
+            Some(folder) => folder.files.push(file),
+            None => folders.push(Folder { name, files: vec![file] }),
+        }
+    }
+    folders
 }
 
 async fn shown(web: &Web, files: &str, file: StoredFile) -> Result<Shown> {
@@ -176,6 +215,32 @@ struct Compare {
     plugin: Arc<PluginDetail>,
     comparison: Arc<Comparison>,
     differences: Arc<Fragment>,
+    /// Unchanged lines around each change.
+    context: usize,
+}
+
+/// How many unchanged lines can be asked for.
+const CONTEXTS: [usize; 3] = [plugins::CONTEXT, 25, 10_000];
+
+/// How many unchanged lines are asked for; what cannot be is passed over.
+pub(super) struct Context(usize);
+
+impl FromParams for Context {
+    fn from_params(params: &mut Params) -> Self {
+        let asked = params.text(&["context"]).and_then(|lines| lines.parse().ok());
+        Self(CONTEXTS.into_iter().find(|lines| Some(*lines) == asked).unwrap_or(CONTEXTS[0]))
+    }
+}
+
+impl Compare {
+    /// How a number of unchanged lines is called.
+    fn context_name(&self, lines: &usize) -> &str {
+        match *lines {
+            plugins::CONTEXT => self.page.t("3 行上下文", "3 lines of context"),
+            25 => self.page.t("25 行上下文", "25 lines of context"),
+            _ => self.page.t("完整文件", "Whole files"),
+        }
+    }
 }
 
 /// Compares two versions.
@@ -183,15 +248,16 @@ pub(super) async fn compare(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
     Path((id, range)): Path<(PluginId, String)>,
+    Query(Context(context)): Query<Context>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let (from, to) = plugins::versions_of(&range)?;
     let make = async |visitor: Visitor| {
-        let comparison = plugins::compare(&web.plugins, &id, from, to).await?;
+        let comparison = plugins::compare(&web.plugins, &id, from, to, context).await?;
         let plugin = plugin::find(&web, &id).await?;
         let differences = rendered::comparison(&web, visitor.look.lang, comparison.clone()).await?;
         let header = plugin::header(&plugin, "compare", &visitor);
-        Ok(Compare { header, page: visitor.look, plugin, comparison, differences })
+        Ok(Compare { header, page: visitor.look, plugin, comparison, differences, context })
     };
-    visitor.show_of_plugin(&web, &headers, (&id, Kind::Contents), &[], make).await
+    visitor.show_of_plugin(&web, &headers, (&id, Kind::Contents), &["context"], make).await
 }

@@ -40,6 +40,7 @@ mod site;
 mod statistics;
 mod tokens;
 mod visitor;
+mod word_diff;
 
 pub use error_page::{html_errors, not_found};
 

@@ -1,6 +1,6 @@
 //! Texts of packages as HTML, made on the blocking pool and remembered by the hash of what they were made from.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use askama::Template;
 use sha2::{Digest, Sha256};
@@ -9,12 +9,12 @@ use super::{
     Web,
     highlight::{self, Code},
     markdown::{self, Place, Prose},
-    marks,
+    marks, word_diff,
 };
 use crate::{
     data::derived::{Derived, Work},
     error::{Error, Result, lang::Lang},
-    plugins::{Change, Comparison, Contents, FileChange, ScriptItem, StoredFile, VersionItem},
+    plugins::{Change, Comparison, Contents, FileChange, Hunk, Line, ScriptItem, StoredFile, VersionItem},
 };
 
 /// The most bytes of HTML of one file.
@@ -154,7 +154,7 @@ pub(super) async fn file(web: &Web, files: &str, file: &StoredFile) -> Result<Ar
 pub(super) async fn comparison(web: &Web, lang: Lang, comparison: Arc<Comparison>) -> Result<Arc<Fragment>> {
     let key = format!("{} {lang:?}", comparison.key);
     let render = move || {
-        let differences = Differences { lang, comparison: &comparison };
+        let differences = Differences { lang, comparison: &comparison, words: RefCell::default() };
         Ok(Fragment(differences.render().map_err(|e| Error::Internal(e.into()))?))
     };
     web.derived.get(Work::Render, key, render).await
@@ -206,6 +206,8 @@ fn cut(mut text: String, most: usize) -> String {
 struct Differences<'a> {
     lang: Lang,
     comparison: &'a Comparison,
+    /// What is left for comparing words.
+    words: RefCell<word_diff::Budget>,
 }
 
 impl Differences<'_> {
@@ -242,9 +244,10 @@ impl Differences<'_> {
         cut(marks::visible(&text).into_owned(), MAX_VALUE)
     }
 
-    /// A line of a file, with nothing in it that nobody sees.
-    fn line<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        marks::visible(text)
+    /// The lines of a hunk as HTML, with nothing in them that nobody sees, and the words marked that differ.
+    fn lines<'h>(&self, hunk: &'h Hunk) -> Vec<(&'h Line, String)> {
+        let html = word_diff::lines(&hunk.lines, &mut self.words.borrow_mut());
+        hunk.lines.iter().zip(html).collect()
     }
 
     fn has_hidden(&self, change: &FileChange) -> bool {
