@@ -64,7 +64,7 @@ impl FromFields for NewToken {
                 && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-*".contains(&b))
         };
         if plugin_pattern.as_ref().is_some_and(|p| !is_pattern(p)) {
-            fields.fault("plugin_pattern", "应为插件 id，可含 *", "must be a plugin id, which may hold *");
+            fields.fault("plugin_pattern", "应为插件 ID，可含 *", "must be a plugin id, which may hold *");
         }
         let expires_in_days = fields.optional_integer("expires_in_days", 1..=365).unwrap_or(90);
         Self { name, scopes, plugin_pattern, expires_in_days }

@@ -69,7 +69,7 @@ codes! {
     INVALID_CREDENTIALS UNAUTHORIZED "invalid_credentials": "用户名或密码错误" / "Wrong username or password"; "检查用户名和密码" / "Check the username and the password"
     ACCOUNT_DISABLED FORBIDDEN "account_disabled": "账号已被停用" / "This account is disabled"; "联系管理员" / "Ask an administrator"
     FORBIDDEN FORBIDDEN "forbidden": "权限不足" / "You don’t have permission to do this"; "换用有权限的账号" / "Use an account that may"
-    NOT_OWNER FORBIDDEN "not_owner": "你不是插件 {0} 的所有者" / "You do not own the plugin {0}"; "请所有者邀请你，或换一个插件 id" / "Ask an owner to invite you, or choose another id"
+    NOT_OWNER FORBIDDEN "not_owner": "你不是插件 {0} 的所有者" / "You do not own the plugin {0}"; "请所有者邀请你，或换一个插件 ID" / "Ask an owner to invite you, or choose another id"
     TOKEN_SCOPE FORBIDDEN "token_scope": "此 API 令牌无权执行该操作" / "This API token does not allow this"; "创建带所需 scope 与 plugin_pattern 的令牌" / "Make a token with the scope and plugin_pattern needed"
     SESSION_REQUIRED FORBIDDEN "session_required": "此操作需要登录会话，不能使用 API 令牌" / "This needs a signed-in session, not an API token"; "使用登录得到的 access_token" / "Use the access_token from signing in"
     USERNAME_TAKEN CONFLICT "username_taken": "用户名已被使用" / "The username is taken"; "换一个用户名" / "Choose another username"
@@ -81,12 +81,12 @@ codes! {
     TOO_MANY_TOKENS CONFLICT "too_many_tokens": "API 令牌数量已达上限 {0}" / "You have the most API tokens allowed: {0}"; "先删除不用的令牌" / "Delete one you no longer use"
 
     // Plugins.
-    PLUGIN_NOT_FOUND NOT_FOUND "plugin_not_found": "插件不存在" / "Plugin not found"; "检查插件 id" / "Check the plugin's id"
+    PLUGIN_NOT_FOUND NOT_FOUND "plugin_not_found": "插件不存在" / "Plugin not found"; "检查插件 ID" / "Check the plugin's id"
     VERSION_NOT_FOUND NOT_FOUND "version_not_found": "插件版本不存在" / "The plugin has no such version"; "用 GET /plugins/{id} 查看版本" / "List the versions with GET /plugins/{id}"
     PACKAGED_FILE_NOT_FOUND NOT_FOUND "packaged_file_not_found": "此版本中没有该文件" / "The version holds no such file"; "用 GET /plugins/{id}/versions/{version}/files 查看文件" / "List the files with GET /plugins/{id}/versions/{version}/files"
     PACKAGE_UNREADABLE CONFLICT "package_unreadable": "此版本的包是按旧规则接受的，不同的解压工具可能解出不同的内容，因此不予显示" / "This version was accepted under older rules; unpackers may disagree about its content, so it is not shown"; "用普通的 tar -czf 重新打包并发布新版本" / "Pack it again with plain tar -czf and publish a new version"
     VERSION_EXISTS CONFLICT "version_exists": "版本 {1} 已存在" / "{0} {1} already exists"; "提高版本号后重新上传；已发布的版本不可更改" / "Raise the version and upload again; a published version never changes"
-    ID_RETIRED CONFLICT "id_retired": "插件 id {0} 曾被删除，不能再用" / "The id {0} belonged to a deleted plugin"; "换一个 id" / "Choose another id"
+    ID_RETIRED CONFLICT "id_retired": "插件 ID {0} 曾被删除，不能再用" / "The id {0} belonged to a deleted plugin"; "换一个 ID" / "Choose another id"
     ID_TOO_SIMILAR CONFLICT "id_too_similar": "插件 {0} 与已有的插件 {1} 过于相似" / "The plugin {0} is too similar to the existing plugin {1}"; "换一个更有区别的 id 和名称，或联系管理员" / "Choose an id and a name that differ more, or ask an administrator"
     PLUGIN_BANNED FORBIDDEN "plugin_banned": "插件 {0} 已被封禁" / "The plugin {0} is banned"; "联系管理员" / "Ask an administrator"
     FILE_MISSING BAD_REQUEST "file_missing": "未提供插件文件" / "No plugin file was sent"; "用 multipart 字段 plugin_file 上传" / "Send it as the multipart field plugin_file"

@@ -5,14 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, response::Response};
 
-use super::{
-    Web,
-    browse::steps,
-    charts::DayChart,
-    page_context::PageContext,
-    statistics::Period,
-    visitor::AdminPage,
-};
+use super::{Web, browse::steps, charts::DayChart, page_context::PageContext, statistics::Period, visitor::AdminPage};
 use crate::{
     accounts::{self, UserRow},
     catalogue::Status,

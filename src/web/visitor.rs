@@ -31,7 +31,7 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
     Some(match code {
         "published" => lang.pick("发布成功，插件已上线。", "Published. The plugin is live."),
         "same" => {
-            lang.pick("这个版本先前已经发布，内容完全相同。", "This version was published before, byte for byte.")
+            lang.pick("这个版本先前已经发布，内容完全相同。", "This exact version was already published.")
         }
         "reviewed" => lang.pick("评价已保存。", "Your review is saved."),
         "unreviewed" => lang.pick("评价已删除。", "Your review is deleted."),
@@ -42,7 +42,7 @@ fn notice(lang: Lang, code: &str) -> Option<&'static str> {
         }
         "password_not_tokens" => lang.pick(
             "密码已修改，其他会话均已退出。API 令牌仍然有效，可在“API 令牌”页删除。",
-            "Password changed; all other sessions are signed out. Your API tokens still work: delete them on their page.",
+            "Password changed; all other sessions are signed out. Your API tokens still work; you can delete them under “API tokens”.",
         ),
         "ended" => lang.pick("会话已结束。", "Session ended."),
         "revoked" => lang.pick("令牌已删除。", "Token deleted."),

@@ -646,3 +646,184 @@ async fn tags_beside_a_list_lead_to_what_they_count(db: PgPool) {
         assert!(seen > 0, "{list}");
     }
 }
+
+#[sqlx::test]
+async fn sessions_tell_their_device_and_end_one_by_one_or_all_others(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.anyone().register("ada").await.expect(201);
+    let login = json!({"username": "ada", "password": "correct horse"});
+    let sign_in = async |user_agent: &str| {
+        let request = app.anyone().request(Method::POST, "/auth/login").json(&login).header("user-agent", user_agent);
+        let token = Answer::of(request).await.expect(200).data()["access_token"].as_str().unwrap().to_owned();
+        app.anyone().with_token(&token)
+    };
+    let firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let (phone, script) = (sign_in(firefox).await, sign_in("curl/8.5.0").await);
+    sign_in(&format!("<script>{}", "x".repeat(3_000))).await;
+    let mut browser = Browser::new(&app);
+    let fields = [("username", "ada"), ("password", "correct horse")];
+    browser.fill("/login", "/login", &fields).await.expect(303);
+    let page = browser.get("/account").await.expect(200).text();
+    for part in ["<strong>Firefox on Windows</strong>", "<strong>curl</strong>", "Unknown device", ">127.0.0.1<"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("xxxx"));
+    // One of them.
+    let curl = between(&page, "<strong>curl</strong>", "</form>");
+    let id = between(curl, "name=\"session\" value=\"", "\"").to_owned();
+    browser.fill("/account", "/account", &[("what", "session"), ("session", &id)]).await.expect(303);
+    script.get("/auth/me").await.expect(401);
+    phone.get("/auth/me").await.expect(200);
+    // Somebody else cannot.
+    let mut eve = Browser::new(&app);
+    eve.sign_up("eve").await;
+    let rest = browser.get("/account").await.text();
+    let id = between(between(&rest, "<strong>Firefox", "</form>"), "name=\"session\" value=\"", "\"").to_owned();
+    eve.fill("/account", "/account", &[("what", "session"), ("session", &id)]).await.expect(303);
+    phone.get("/auth/me").await.expect(200);
+    // All others.
+    browser.fill("/account", "/account", &[("what", "other_sessions")]).await.expect(303);
+    phone.get("/auth/me").await.expect(401);
+    let page = browser.get("/account").await.expect(200).text();
+    assert!(page.contains("this session") && !page.contains("Sign out everywhere else"));
+    sign_in(firefox).await;
+    assert!(browser.get("/account?lang=zh").await.text().contains("Windows 上的 Firefox"));
+}
+
+#[sqlx::test]
+async fn the_use_of_a_session_is_noted_now_and_then_only(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let row = async || -> (String, bool) {
+        sqlx::query_as("select xmin::text, last_used_at > now() - interval '1 minute' from sessions")
+            .fetch_one(&app.state.db)
+            .await
+            .unwrap()
+    };
+    let written = row().await;
+    for _ in 0..5 {
+        ada.get("/auth/me").await.expect(200);
+    }
+    assert_eq!(row().await, written, "a request writes nothing");
+    sqlx::query("update sessions set last_used_at = now() - interval '11 minutes'")
+        .execute(&app.state.db)
+        .await
+        .unwrap();
+    ada.get("/auth/me").await.expect(200);
+    assert!(row().await.1, "after a while the use is noted");
+    // A database that takes no writes still tells who is calling.
+    sqlx::query("update sessions set last_used_at = null").execute(&app.state.db).await.unwrap();
+    sqlx::query("alter table sessions add constraint read_only check (last_used_at is null)")
+        .execute(&app.state.db)
+        .await
+        .unwrap();
+    ada.get("/auth/me").await.expect(200);
+}
+
+#[sqlx::test]
+async fn what_a_session_tells_is_deleted_when_it_is_over(db: PgPool) {
+    let app = TestApp::new(db).await;
+    app.user("ada").await;
+    app.user("bob").await;
+    let end = "update sessions set ended_at = now() - $1::interval where user_id = (select id from users where username = $2)";
+    for (ago, username) in [("25 hours", "ada"), ("23 hours", "bob")] {
+        sqlx::query(end).bind(ago).bind(username).execute(&app.state.db).await.unwrap();
+    }
+    marketplace::accounts::delete_expired(&mut app.state.db.acquire().await.unwrap()).await.unwrap();
+    let left = sqlx::query_scalar::<_, String>("select username from sessions s join users u on u.id = s.user_id");
+    assert_eq!(left.fetch_all(&app.state.db).await.unwrap(), ["bob"]);
+}
+
+#[sqlx::test]
+async fn owners_see_where_downloads_come_from_and_everybody_how_many_there_are(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let (mut ada, mut eve, mut reader) = (Browser::new(&app), Browser::new(&app), Browser::new(&app));
+    ada.sign_up("ada").await;
+    eve.sign_up("eve").await;
+    let api = app.sign_in("ada").await;
+    for version in ["1.0.0", "1.1.0"] {
+        api.publish(&package("hello", version)).await.expect(201);
+    }
+    let install = reader.get("/plugins/hello").await.text();
+    let install = between(&install, "id=\"curl\"", "&amp;&amp;");
+    let address = install.split(' ').find_map(|word| word.split_once("/api/v1")).expect("an address").1.to_owned();
+    let old = "/plugins/hello/versions/1.0.0/download";
+    for (path, user_agent, times) in
+        [(address.as_str(), "curl/8.5.0", 3), (old, "Mozilla/5.0 Firefox/140.0", 1), (old, "", 1)]
+    {
+        for _ in 0..times {
+            let request = app.anyone().request(Method::GET, path).header("user-agent", user_agent);
+            Answer::of(request).await.expect(200);
+        }
+    }
+    marketplace::plugins::flush_once(&app.state.plugins).await.unwrap();
+    let page = "/plugins/hello/stats";
+    for days in ["", "?days=30", "?days=90", "?days=365", "?days=x", "?days=-1&days=30"] {
+        let shown = reader.get(&format!("{page}{days}")).await.expect(200).text();
+        assert!(shown.contains(": 5 downloads") && !shown.contains("curl and wget"), "{days}");
+        assert_eq!(shown.contains("Week from"), days == "?days=365", "{days}");
+    }
+    let one = reader.get(&format!("{page}?version=1.0.0")).await.expect(200).text();
+    assert!(one.contains(": 2 downloads"));
+    reader.get(&format!("{page}?version=9.9.9")).await.expect(404);
+    reader.get("/plugins/nothing/stats").await.expect(404);
+    assert!(!eve.get(page).await.expect(200).text().contains("curl and wget"));
+    let own = ada.get(page).await.expect(200).text();
+    let sources = between(&own, "id=\"by-source\"", "</table>");
+    for (name, count) in [("curl and wget", 3), ("Browsers", 1), ("GeekTools and other programs", 1)] {
+        let row = between(sources, &format!(">{name}<"), "</tr>");
+        assert!(row.contains(&format!("<td class=\"num\">{count}</td>")), "{name}: {row}");
+    }
+    assert!(ada.get(&format!("{page}?lang=zh")).await.text().contains("curl 和 wget"));
+    assert_eq!(app.anyone().get("/plugins/hello/stats").await.data()["total_downloads"], 5);
+}
+
+#[sqlx::test]
+async fn comparing_lists_the_files_marks_words_and_shows_more_when_asked(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let text = |word: &str| format!("#!/bin/sh\n{}echo \"<{word}>\" to all\n", "true\n".repeat(40));
+    for (version, word) in [("1.0.0", "hello"), ("1.1.0", "welcome")] {
+        let package = package("hello", version).without_files();
+        let package = package.file("scripts/hello.sh", text(word)).file("NOTES.txt", version);
+        ada.publish(&package).await.expect(201);
+    }
+    let mut reader = Browser::new(&app);
+    let path = "/plugins/hello/compare/1.0.0...1.1.0";
+    let page = reader.get(path).await.expect(200).text();
+    let index = between(&page, "class=\"diff-index\"", "</ol>").to_owned();
+    for file in ["NOTES.txt", "scripts/hello.sh", "info.json"] {
+        assert!(index.contains(&format!(">{file}</a>")), "{index}");
+    }
+    for link in index.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{link}\"")), "{link}");
+    }
+    assert!(page.contains("<del>") && page.contains("<ins>") && page.contains("welcome"), "{page}");
+    assert!(!page.contains("<welcome>"));
+    let lines = |page: &str| page.matches("class=\"same\"").count();
+    let more = reader.get(&format!("{path}?context=25")).await.expect(200).text();
+    let all = reader.get(&format!("{path}?context=10000")).await.expect(200).text();
+    assert!(lines(&page) < lines(&more) && lines(&more) < lines(&all), "more is shown");
+    for odd in ["?context=", "?context=999999999999999999999", "?context=-1"] {
+        assert_eq!(lines(&reader.get(&format!("{path}{odd}")).await.expect(200).text()), lines(&page), "{odd}");
+    }
+}
+
+#[sqlx::test]
+async fn files_open_with_the_readme_and_long_folders_are_folded(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    let mut package = package("hello", "1.0.0").file("README.md", "# Read me\n\n```sh\necho 'hi'\n```\n");
+    for i in 0..30 {
+        package = package.file(&format!("data/{i:02}.txt"), "x");
+    }
+    ada.publish(&package).await.expect(201);
+    let mut reader = Browser::new(&app);
+    let page = reader.get("/plugins/hello/files/1.0.0").await.expect(200).text();
+    assert!(between(&page, "class=\"file-head\"", "</h2>").contains("README.md"));
+    assert!(page.contains("<span class=\"s\">'hi'</span>"), "code is coloured");
+    assert!(page.contains("<details class=\"folder\"><summary>data/"), "a long folder is folded");
+    assert!(page.contains("<details class=\"folder\" open><summary>scripts/"), "a short one is not");
+    let inside = reader.get("/plugins/hello/files/1.0.0/data/03.txt").await.expect(200).text();
+    assert!(inside.contains("<details class=\"folder\" open><summary>data/"), "nor the one of the file shown");
+}

@@ -149,6 +149,10 @@ async function journey(browser, scripts, lang) {
   await reader.click(".tabs a >> nth=1");
   await reader.waitForURL(/\/files\/1\.1\.0/);
   await look(reader);
+  check((await reader.textContent(".readme")).includes("Disk Helper"), "the README is not shown first");
+  await reader.click('.tree a[href$="/scripts/usage.sh"]');
+  await reader.waitForURL(/usage\.sh/);
+  await look(reader);
   check((await reader.textContent(".code")).includes("du -h"), "the script is not shown");
   await look(reader, `/plugins/${id}/files/1.1.0/README.md`);
   await look(reader, `/plugins/${id}/versions`);
@@ -158,7 +162,19 @@ async function journey(browser, scripts, lang) {
   await reader.click(".compare-form .button");
   await reader.waitForURL(/1\.0\.0\.\.\.1\.1\.0/);
   check((await reader.textContent(".diff-body")).includes("1.1.0"), "the difference is not shown");
+  check(await reader.locator(".diff-index a").count() >= 2, "the files that differ are not listed");
+  check(await reader.locator(".diff ins").count() > 0, "the words that differ are not marked");
   await look(reader);
+  await reader.click(".periods a >> nth=2");
+  await reader.waitForURL(/context=10000/);
+  await look(reader);
+
+  // How often it is downloaded.
+  await reader.goto(`${base}/plugins/${id}/stats`);
+  await reader.click(".periods a >> nth=2");
+  await reader.waitForURL(/days=365/);
+  await look(reader);
+  await look(reader, "/api/docs");
 
   // Installing by the very commands that are shown.
   await reader.goto(`${base}/plugins/${id}`);
@@ -190,7 +206,21 @@ async function journey(browser, scripts, lang) {
   await look(reader);
 
   // Looking after it.
-  for (const address of ["/account", "/account/plugins", "/account/tokens", `/plugins/${id}/manage`]) await look(page, address);
+  for (const address of ["/account", "/account/plugins", "/account/tokens", `/plugins/${id}/manage`, `/plugins/${id}/stats`]) await look(page, address);
+  // Signed in somewhere else, and signed out there from here.
+  const elsewhere = await open(browser, { scripts, lang });
+  await elsewhere.goto(`${base}/login`);
+  await elsewhere.fill("#username", who);
+  await elsewhere.fill("#password", "correct horse");
+  await elsewhere.click("main .button");
+  await elsewhere.waitForURL(`${base}/`);
+  await page.goto(`${base}/account`);
+  check((await page.textContent("#sessions ~ .entries")).includes("Linux"), "a session does not say what it was begun on");
+  await page.click("#sessions ~ form .button");
+  await page.waitForURL(/done=ended/);
+  await elsewhere.goto(`${base}/account`);
+  check(elsewhere.url().includes("/login"), "signing out everywhere else left a session");
+  await elsewhere.context().close();
   await page.goto(`${base}/account/tokens`);
   await page.fill("#name", "ci");
   await page.click(".side-box .button");
@@ -251,8 +281,8 @@ async function rounds(browser) {
   await boss.fill("#password", process.env.ADMIN_PASSWORD);
   await boss.click("main .button");
   await boss.waitForURL(`${base}/`);
-  for (const address of ["/admin", "/admin/users", "/admin/plugins", "/admin/reviews", "/admin/reports", "/admin/audit"]) await look(boss, address);
-  const names = { "/": "home", "/plugins": "plugins", "/plugins?q=disk": "search", "/plugins/git-helper": "plugin", "/plugins/git-helper/files": "files", "/plugins/disk-helper-zh-js/compare/1.0.0...1.1.0": "compare", "/plugins/disk-helper-en-js/reviews": "reviews", "/guide": "guide", "/login": "login", "/tags/disk": "tag" };
+  for (const address of ["/admin", "/admin/users", "/admin/plugins", "/admin/reviews", "/admin/reports", "/admin/audit", "/admin?days=365"]) await look(boss, address);
+  const names = { "/": "home", "/plugins": "plugins", "/plugins?q=disk": "search", "/plugins/git-helper": "plugin", "/plugins/git-helper/files": "files", "/plugins/disk-helper-zh-js/compare/1.0.0...1.1.0": "compare", "/plugins/disk-helper-en-js/reviews": "reviews", "/plugins/git-helper/stats": "stats", "/api/docs": "api-docs", "/guide": "guide", "/login": "login", "/tags/disk": "tag" };
   for (const width of [390, 1440]) {
     for (const scheme of ["light", "dark"]) {
       for (const [address, name] of Object.entries(names)) {
@@ -265,10 +295,28 @@ async function rounds(browser) {
   await boss.context().close();
 }
 
+/** What a first visit loads, and how soon most of it is seen. Only the bytes are judged: times depend on the machine. */
+async function measure(browser, address, most) {
+  const page = await open(browser, { scripts: true, lang: "en" });
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  let bytes = 0;
+  session.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
+  await page.goto(base + address, { waitUntil: "networkidle" });
+  const painted = await page.evaluate(() => new Promise((resolve) => {
+    new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime)).observe({ type: "largest-contentful-paint", buffered: true });
+  }));
+  console.log(`${address}: ${bytes} bytes, largest paint after ${Math.round(painted)} ms`);
+  check(bytes < most, `${address} loads ${bytes} bytes`);
+  await page.context().close();
+}
+
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 try {
   for (const scripts of [true, false]) for (const lang of ["zh", "en"]) await journey(browser, scripts, lang);
   await rounds(browser);
+  // A fresh browser has no cache and no connection.
+  for (const [address, most] of [["/", 25_000], ["/plugins/git-helper", 40_000], ["/plugins", 40_000], ["/api/docs", 60_000]]) await measure(browser, address, most);
 } finally {
   await browser.close();
   fs.rmSync(folder, { recursive: true, force: true });
