@@ -31,7 +31,20 @@ pub struct CachedResponse {
     gzip: OnceLock<Bytes>,
     brotli: OnceLock<Bytes>,
     zstd: OnceLock<Bytes>,
+    effort: Effort,
 }
+
+/// How much time goes into each coding.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    gzip: u32,
+    brotli: i32,
+    zstd: i32,
+}
+
+const QUICK: Effort = Effort { gzip: 6, brotli: 5, zstd: 3 };
+/// For what is compressed once in the life of the program.
+const THOROUGH: Effort = Effort { gzip: 9, brotli: 9, zstd: 19 };
 
 type Compressor = fn(&[u8]) -> io::Result<Vec<u8>>;
 
@@ -46,11 +59,20 @@ enum Coding {
 impl CachedResponse {
     /// An answer with these bytes.
     pub fn new(body: Bytes) -> Self {
+        Self::with(body, QUICK)
+    }
+
+    /// An answer that stays as long as the program runs, and so is compressed as well as can be.
+    pub fn lasting(body: Bytes) -> Self {
+        Self::with(body, THOROUGH)
+    }
+
+    fn with(body: Bytes, effort: Effort) -> Self {
         let hash = Sha256::digest(&body);
         // Weak (RFC 9110, 8.8.3.3): the compressed forms are other bytes with the same meaning.
         let tag: String = hex::encode(&hash[..16]);
         let etag = HeaderValue::from_str(&format!("W/\"{tag}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
-        Self { body, etag, gzip: OnceLock::new(), brotli: OnceLock::new(), zstd: OnceLock::new() }
+        Self { body, etag, gzip: OnceLock::new(), brotli: OnceLock::new(), zstd: OnceLock::new(), effort }
     }
 
     /// Bytes it takes in memory at most, all forms included.
@@ -89,25 +111,28 @@ impl CachedResponse {
         if (self.body.len() as u64) < WORTH_COMPRESSING {
             return (self.body.clone(), None);
         }
-        let made = |slot: &OnceLock<Bytes>, make: Compressor| {
+        let Effort { gzip: by_gzip, brotli: by_brotli, zstd: by_zstd } = self.effort;
+        let made = |slot: &OnceLock<Bytes>, make: &dyn Fn(&[u8]) -> io::Result<Vec<u8>>| {
             slot.get_or_init(|| make(&self.body).map_or_else(|_| self.body.clone(), Bytes::from)).clone()
         };
         match accepted(request.get(header::ACCEPT_ENCODING)) {
             Coding::Identity => (self.body.clone(), None),
-            Coding::Gzip => (made(&self.gzip, |bytes| gzip(bytes, 6)), Some("gzip")),
-            Coding::Brotli => (made(&self.brotli, |bytes| brotli(bytes, 5)), Some("br")),
-            Coding::Zstd => (made(&self.zstd, |bytes| zstd(bytes, 3)), Some("zstd")),
+            Coding::Gzip => (made(&self.gzip, &|bytes| gzip(bytes, by_gzip)), Some("gzip")),
+            Coding::Brotli => (made(&self.brotli, &|bytes| brotli(bytes, by_brotli)), Some("br")),
+            Coding::Zstd => (made(&self.zstd, &|bytes| zstd(bytes, by_zstd)), Some("zstd")),
         }
     }
+}
+
+/// Whether compressing something of this media type is worth it.
+pub fn is_text(media: &str) -> bool {
+    media.starts_with("text/") || ["json", "xml", "javascript"].iter().any(|kind| media.contains(kind))
 }
 
 /// Compresses an answer that was made for one request, as the request accepts it. It is compressed as a whole and
 /// quickly: while a client reads it slowly, nothing but its bytes is kept.
 pub async fn compress(mut response: Response, accept_encoding: Option<&HeaderValue>) -> Response {
     let headers = response.headers();
-    let is_text = |media: &str| {
-        media.starts_with("text/") || ["json", "xml", "javascript"].iter().any(|kind| media.contains(kind))
-    };
     let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
     let is_compressible = media.is_some_and(is_text)
         && !headers.contains_key(header::CONTENT_ENCODING)
