@@ -5,6 +5,7 @@ mod contents;
 mod counts;
 mod details;
 mod download;
+mod drafts;
 mod files;
 mod jobs;
 mod manage;
@@ -22,6 +23,7 @@ pub use contents::{Contents, StoredFile, Turns, read as read_contents, read_file
 pub use counts::flush_once;
 pub use details::{KnownDetails, find_detail, find_known_detail, find_visible, of_plugin};
 pub use download::{Files, find_version};
+pub use drafts::{keep_draft, take_draft};
 pub use jobs::{start_jobs, sweep_once};
 pub use manage::{StatusChange, change_own_status, delete, read_optional_reason, read_reason, set_status, set_yanked};
 pub use model::{DependencyItem, Owner, PluginDetail, ScriptItem, VersionItem};
