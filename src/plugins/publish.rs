@@ -276,7 +276,7 @@ pub async fn inspect(plugins: &Plugins, received: Received) -> Result<(Received,
 fn refuse(refusal: package::Refusal) -> Error {
     let code = refusal.code();
     let text = match refusal.faults.as_slice() {
-        [only] => Text::new(only.zh.clone(), only.en.clone()),
+        [only] if only.is_sentence() => Text::new(only.zh.clone(), only.en.clone()),
         _ => Text::new(codes::INVALID_PACKAGE.zh, codes::INVALID_PACKAGE.en),
     };
     let status = codes::status_of_package(code);
