@@ -1,5 +1,6 @@
 //! The fields of a JSON object, read one by one.
 
+use package::text;
 use serde_json::{Map, Value};
 
 use super::refuse_if_any;
@@ -71,6 +72,31 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A required text of several lines that says something, in at most `most` characters.
+    pub fn block_text(&mut self, field: &str, most: usize) -> String {
+        let text = self.text(field);
+        if !self.check_block(field, &text, most) && self.has(field) && text.trim().is_empty() {
+            self.fault(field, "不能为空", "must not be empty");
+        }
+        text
+    }
+
+    /// A text of several lines of at most `most` characters, or `None` when absent or null.
+    pub fn optional_block_text(&mut self, field: &str, most: usize) -> Option<String> {
+        let text = self.optional_text(field)?;
+        self.check_block(field, &text, most);
+        Some(text)
+    }
+
+    /// Notes a fault of a text of several lines; true when it has one.
+    fn check_block(&mut self, field: &str, text: &str, most: usize) -> bool {
+        let fault = text::block_fault(text, most);
+        if let Some(fault) = &fault {
+            self.fault(field, fault.zh(), fault.en());
+        }
+        fault.is_some()
     }
 
     /// A list of texts; empty when absent or null.
