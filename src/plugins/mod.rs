@@ -19,7 +19,7 @@ mod stats;
 mod verify;
 
 pub use compare::{Change, Comparison, FileChange, Line, compare, versions_of};
-pub use contents::{Contents, StoredFile, Turns, read as read_contents, read_file, read_received};
+pub use contents::{Contents, Inspected, StoredFile, Turns, read as read_contents, read_file};
 pub use counts::flush_once;
 pub use details::{KnownDetails, find_detail, find_known_detail, find_visible, of_plugin};
 pub use download::{Files, find_version};

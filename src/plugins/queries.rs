@@ -1,5 +1,6 @@
 //! SQL of plugins: `plugins`, their versions, scripts, dependencies, tags, owners and counts.
 
+mod contents;
 mod counting;
 mod drafts;
 mod people;
@@ -7,6 +8,7 @@ mod publishing;
 mod reading;
 mod similar;
 
+pub use contents::*;
 pub use counting::*;
 pub use drafts::*;
 pub use people::*;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    plugins::{self, ScriptItem},
+    plugins::{Contents, ScriptItem},
     storage::Received,
 };
 
@@ -34,14 +34,14 @@ struct Preview<'a> {
 /// A package as it has been read and found right.
 pub(super) struct Checked {
     pub package: package::Package,
+    pub contents: Contents,
     pub received: Received,
     pub is_new: bool,
 }
 
 /// Shows how the page of a package will look; gives the package back to be kept.
 pub(super) async fn show(web: &Web, look: PageContext, checked: Checked) -> Result<(Response, Received)> {
-    let Checked { package, received, is_new } = checked;
-    let contents = plugins::read_received(&web.plugins, &received).await?;
+    let Checked { package, contents, received, is_new } = checked;
     let script = |script: &package::Script| ScriptItem {
         name: script.name.clone(),
         file: script.file.clone(),
@@ -50,7 +50,7 @@ pub(super) async fn show(web: &Web, look: PageContext, checked: Checked) -> Resu
     };
     let scripts: Vec<ScriptItem> = package.manifest.scripts.iter().map(script).collect();
     let files = format!("/plugins/{}/files/{}", package.manifest.id, package.manifest.version);
-    let texts = rendered::package(web, &received.hash, files, &scripts, contents).await?;
+    let texts = rendered::package(web, &received.hash, files, &scripts, Arc::new(contents)).await?;
     let page = Preview {
         page: look,
         manifest: &package.manifest,

@@ -20,7 +20,7 @@ use crate::{
     accounts::CurrentUser,
     error::{Error, OrRefuse, Refusal, Result, codes, lang::Lang},
     http::multipart::Form as Upload,
-    plugins,
+    plugins::{self, Inspected},
     storage::Received,
 };
 
@@ -60,9 +60,9 @@ pub(super) async fn check(
 
 async fn receive_and_check(web: &Web, user: &CurrentUser, request: Request) -> Result<Checked> {
     let received = receive(web, request).await?;
-    let (received, package) = plugins::inspect(&web.plugins, received).await?;
+    let Inspected { received, package, contents, .. } = plugins::inspect(&web.plugins, received).await?;
     let is_new = plugins::dry_run(&web.plugins, user, &package.manifest, &received.hash).await?;
-    Ok(Checked { package, received, is_new })
+    Ok(Checked { package, contents, received, is_new })
 }
 
 /// Reads the form to its end even when something is wrong with it: a browser shows no answer before

@@ -3,6 +3,7 @@
 //! Packages are read by the reader that inspected them, so everything shown is what unpackers extract. The caps here
 //! bound memory and time.
 
+mod kept;
 mod turns;
 mod walk;
 
@@ -15,9 +16,13 @@ use std::{
 };
 
 use anyhow::anyhow;
+use package::Package;
 
-use self::walk::{text, walk, walk_group};
-use super::{Plugins, queries::VersionFile};
+use self::walk::{inspect_and_collect, text, walk, walk_group};
+use super::{
+    Plugins,
+    queries::{self, KeptContents, VersionFile},
+};
 use crate::{
     data::derived::{Derived, Work},
     error::{Error, Result, codes},
@@ -96,9 +101,29 @@ impl Derived for Texts {
 /// 503 when the store has lost the package, or too many packages wait to be unpacked; 409 when it was accepted under
 /// older rules and unpackers may disagree about what is in it.
 pub async fn read(plugins: &Plugins, version: &VersionFile) -> Result<Arc<Contents>> {
+    // By the hash of the package, so that nothing in it can ever be out of date.
+    let key = format!("contents {}", version.file_hash);
+    if let Some(contents) = plugins.derived.find(&key) {
+        return Ok(contents);
+    }
+    let kept = find_kept(plugins, version).await?;
     let (storage, path) = (plugins.storage.clone(), version.file_path.clone());
-    let unpack = move || Ok(Contents { files: walk(open(&storage, &path)?)? });
-    plugins.derived.get(Work::Unpack, contents_key(&version.file_hash), unpack).await
+    let unpack = move || match kept {
+        Some(kept) => kept::open(kept),
+        None => Ok(Contents { files: walk(open(&storage, &path)?)? }),
+    };
+    plugins.derived.get(Work::Unpack, key, unpack).await
+}
+
+/// What was kept of a large package when it was published. Without it the package itself says the same.
+async fn find_kept(plugins: &Plugins, version: &VersionFile) -> Result<Option<KeptContents>> {
+    if !kept::may_be_kept(version.file_size) {
+        return Ok(None);
+    }
+    match plugins.database.read(queries::kept_contents(&plugins.db, version.version_id)).await {
+        Err(Error::Unavailable(_)) => Ok(None),
+        found => found,
+    }
 }
 
 /// One file with its text, wherever it stands in the package.
@@ -145,20 +170,29 @@ async fn read_group(
     plugins.derived.get(Work::Unpack, key, unpack).await
 }
 
-/// What is inside a package that has only just arrived.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn read_received(plugins: &Plugins, received: &Received) -> Result<Arc<Contents>> {
-    // Open, it can be read even when its name is removed because the client has left.
-    let file = received.open()?;
-    let unpack = move || Ok(Contents { files: walk(io::BufReader::new(file))? });
-    plugins.derived.get(Work::Unpack, contents_key(&received.hash), unpack).await
+/// A package that has arrived, read once.
+pub struct Inspected {
+    /// Its bytes.
+    pub received: Received,
+    /// What it says of itself.
+    pub package: Package,
+    /// What is inside.
+    pub contents: Contents,
+    /// The same as it is kept with the version, if the package is large.
+    pub kept: Option<KeptContents>,
 }
 
-/// By the hash of the package, so that nothing in it can ever be out of date.
-fn contents_key(hash: &str) -> String {
-    format!("contents {hash}")
+/// Checks a package that has arrived, and reads what is inside on the way. Blocks.
+///
+/// # Errors
+/// When it cannot be read; the inner one when it breaks a rule.
+pub(super) fn inspect(received: Received) -> Result<Result<Inspected, package::Refusal>> {
+    let (package, contents) = match inspect_and_collect(io::BufReader::new(received.open()?)) {
+        Ok(read) => read,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let kept = kept::keep(&contents, package.unpacked_size)?;
+    Ok(Ok(Inspected { received, package, contents, kept }))
 }
 
 fn open(storage: &Storage, path: &str) -> Result<impl Read> {

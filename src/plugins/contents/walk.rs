@@ -8,13 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use package::{PackagedFile, Visitor};
+use package::{Package, PackagedFile, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::{Contents, MAX_SHOWN, Place, StoredFile};
 
 /// The most bytes of text kept of one package as they are; further ones are kept compressed.
 const MAX_KEPT: usize = 2 * 1024 * 1024;
+/// Room beside it for what is shown first.
+const MAX_FIRST: usize = 1024 * 1024;
 /// The most bytes of compressed texts kept of one package. Files beyond it are read from the package again, so many at
 /// a time that they have about as many bytes of text.
 const MAX_PACKED: usize = 4 * 1024 * 1024;
@@ -24,9 +26,14 @@ pub(super) fn walk(package: impl Read) -> io::Result<Vec<StoredFile>> {
     let mut collector = Collector::default();
     // `Error` answers for a package that was accepted under older rules.
     package::read(package, &mut collector).map_err(invalid)?;
-    collector.close();
-    collector.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(collector.files)
+    Ok(collector.finish())
+}
+
+/// The same, and checks the package against every rule.
+pub(super) fn inspect_and_collect(package: impl Read) -> Result<(Package, Contents), package::Refusal> {
+    let mut collector = Collector::default();
+    let package = package::inspect_with(package, &mut collector)?;
+    Ok((package, Contents { files: collector.finish() }))
 }
 
 fn invalid(refusal: package::Refusal) -> io::Error {
@@ -75,17 +82,26 @@ fn add_start(start: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 impl Collector {
+    /// All files, in the order of their paths.
+    fn finish(mut self) -> Vec<StoredFile> {
+        self.close();
+        self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.files
+    }
+
     /// Ends the file that began last.
     fn close(&mut self) {
         let Some(OpenFile { about, hasher, start, .. }) = self.open.take() else { return };
         let PackagedFile { path, size, executable } = about;
         let hash = hex::encode(hasher.finalize());
-        let (text, place) = self.keep(start);
+        // Scripts and README are shown on the first page: others leave room for them, wherever they stand.
+        let is_shown_first = path.starts_with("scripts/") || path.to_ascii_lowercase().starts_with("readme");
+        let (text, place) = self.keep(start, if is_shown_first { MAX_KEPT + MAX_FIRST } else { MAX_KEPT });
         self.files.push(StoredFile { path, size, executable, hash, text, place });
     }
 
-    fn keep(&mut self, start: Vec<u8>) -> (Option<Arc<str>>, Place) {
-        if self.kept + start.len() <= MAX_KEPT {
+    fn keep(&mut self, start: Vec<u8>, most: usize) -> (Option<Arc<str>>, Place) {
+        if self.kept + start.len() <= most {
             self.kept += start.len();
             return (Some(text(start).into()), Place::Here);
         }
@@ -105,7 +121,11 @@ impl Collector {
 }
 
 /// Reads the texts of a group of files, and no further than to the last of them.
-pub(super) fn walk_group(package: impl Read, contents: &Contents, group: usize) -> io::Result<HashMap<String, Arc<str>>> {
+pub(super) fn walk_group(
+    package: impl Read,
+    contents: &Contents,
+    group: usize,
+) -> io::Result<HashMap<String, Arc<str>>> {
     let is_in_group = |file: &&StoredFile| matches!(file.place, Place::Package(of) if of == group);
     let wanted = contents.files.iter().filter(is_in_group).map(|file| file.path.as_str()).collect();
     let has_all = Rc::new(Cell::new(false));
