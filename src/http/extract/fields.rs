@@ -1,5 +1,7 @@
 //! The fields of a JSON object, read one by one.
 
+use std::borrow::Cow;
+
 use package::text;
 use serde_json::{Map, Value};
 
@@ -12,9 +14,11 @@ pub trait FromFields: Sized {
     fn from_fields(fields: &mut Fields) -> Self;
 }
 
-/// The fields of one JSON object, and the faults found in them so far.
+/// The fields of one JSON object or form, and the faults found in them so far.
 pub struct Fields {
     map: Map<String, Value>,
+    /// Of a form every value is a list of texts: whoever reads a field says what they are.
+    is_form: bool,
     prefix: String,
     faults: Vec<Fault>,
 }
@@ -25,10 +29,39 @@ impl Fields {
     /// # Errors
     /// 400 naming every fault.
     pub fn read<T: FromFields>(map: Map<String, Value>) -> Result<T> {
-        let mut fields = Self { map, prefix: String::new(), faults: Vec::new() };
-        let value = T::from_fields(&mut fields);
-        refuse_if_any(fields.faults)?;
+        Self { map, is_form: false, prefix: String::new(), faults: Vec::new() }.finish()
+    }
+
+    /// Reads the fields of a form, which may repeat, into `T`.
+    ///
+    /// # Errors
+    /// 400 naming every fault.
+    pub fn read_form<T: FromFields>(fields: impl IntoIterator<Item = (String, String)>) -> Result<T> {
+        let mut map = Map::new();
+        for (name, text) in fields {
+            if let Value::Array(texts) = map.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                texts.push(text.into());
+            }
+        }
+        Self { map, is_form: true, prefix: String::new(), faults: Vec::new() }.finish()
+    }
+
+    fn finish<T: FromFields>(mut self) -> Result<T> {
+        let value = T::from_fields(&mut self);
+        refuse_if_any(self.faults)?;
         Ok(value)
+    }
+
+    /// The value of a field that is not null; in a form the last of that name, as what `read` makes of its text.
+    fn value(&self, field: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Cow<'_, Value>> {
+        match self.map.get(field)? {
+            Value::Null => None,
+            Value::Array(texts) if self.is_form => {
+                let text = texts.last()?;
+                Some(text.as_str().and_then(read).map_or(Cow::Borrowed(text), Cow::Owned))
+            }
+            value => Some(Cow::Borrowed(value)),
+        }
     }
 
     /// Notes a fault of a field.
@@ -60,18 +93,12 @@ impl Fields {
 
     /// A text, or `None` when absent or null.
     pub fn optional_text(&mut self, field: &str) -> Option<String> {
-        match self.map.get(field)? {
-            Value::Null => None,
-            Value::String(text) if text.contains('\0') => {
-                self.fault(field, "不能含有空字符", "must not hold a NUL character");
-                None
-            }
-            Value::String(text) => Some(text.clone()),
-            _ => {
-                self.fault(field, "应为字符串", "must be a string");
-                None
-            }
-        }
+        let text = match self.value(field, |_| None)?.as_ref() {
+            Value::String(text) if text.contains('\0') => Err(("不能含有空字符", "must not hold a NUL character")),
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(("应为字符串", "must be a string")),
+        };
+        text.map_err(|(zh, en)| self.fault(field, zh, en)).ok()
     }
 
     /// A required text of several lines that says something, in at most `most` characters.
@@ -127,7 +154,7 @@ impl Fields {
 
     /// A whole number in a range, or `None` when absent or null.
     pub fn optional_integer(&mut self, field: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
-        let value = self.map.get(field).filter(|v| !v.is_null())?.as_i64();
+        let value = self.value(field, |text| text.parse::<i64>().ok().map(Value::from))?.as_i64();
         let found = value.filter(|n| range.contains(n));
         if found.is_none() {
             let (low, high) = (range.start(), range.end());
@@ -142,7 +169,7 @@ impl Fields {
 
     /// A number in a range, or `None` when absent or null.
     pub fn optional_number(&mut self, field: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
-        let value = self.map.get(field).filter(|v| !v.is_null())?.as_f64();
+        let value = self.value(field, |text| text.parse::<f64>().ok().map(Value::from))?.as_f64();
         let found = value.filter(|n| range.contains(n));
         if found.is_none() {
             let (low, high) = (range.start(), range.end());
@@ -153,7 +180,7 @@ impl Fields {
 
     /// A truth value, or `None` when absent or null.
     pub fn optional_bool(&mut self, field: &str) -> Option<bool> {
-        let value = self.map.get(field).filter(|v| !v.is_null())?.as_bool();
+        let value = self.value(field, |text| Some(Value::from(text == "true")))?.as_bool();
         if value.is_none() {
             self.fault(field, "应为 true 或 false", "must be true or false");
         }
@@ -214,7 +241,7 @@ impl Fields {
                 Map::new()
             }
         };
-        let mut inner = Self { map, prefix: format!("{}{field}.", self.prefix), faults: Vec::new() };
+        let mut inner = Self { map, is_form: false, prefix: format!("{}{field}.", self.prefix), faults: Vec::new() };
         let value = read(&mut inner);
         self.faults.append(&mut inner.faults);
         value
@@ -235,4 +262,61 @@ pub trait Choice: Sized + Copy + 'static {
 pub(super) fn choice_fault<T: Choice>() -> (String, String) {
     let names = T::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     (format!("应为以下之一：{names}"), format!("must be one of: {names}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A field of each kind.
+    #[derive(Debug, PartialEq)]
+    struct Read {
+        text: Option<String>,
+        number: Option<i64>,
+        flag: Option<bool>,
+        list: Vec<String>,
+    }
+
+    impl FromFields for Read {
+        fn from_fields(fields: &mut Fields) -> Self {
+            Self {
+                text: fields.optional_text("text"),
+                number: fields.optional_integer("number", 1..=5),
+                flag: fields.optional_bool("flag"),
+                list: fields.texts("list"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_is_read_as_the_body_of_the_same_meaning() {
+        let form = |pairs: &[(&str, &str)]| {
+            Fields::read_form::<Read>(pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
+        };
+        let body = |value: Value| match value {
+            Value::Object(map) => Fields::read::<Read>(map),
+            _ => panic!("no object"),
+        };
+        let faults = |read: Result<Read>| match read {
+            Err(crate::error::Error::Refused(refusal)) => {
+                refusal.details.iter().map(|fault| fault.field.clone()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        for (pairs, value) in [
+            (&[][..], json!({})),
+            (&[("text", "5"), ("number", "5"), ("flag", "true")], json!({"text": "5", "number": 5, "flag": true})),
+            (&[("flag", "no"), ("list", "true")], json!({"flag": false, "list": ["true"]})),
+            (&[("list", "a"), ("text", "x"), ("list", "b"), ("text", "y")], json!({"list": ["a", "b"], "text": "y"})),
+        ] {
+            assert_eq!(form(pairs).expect("a form"), body(value).expect("a body"), "{pairs:?}");
+        }
+        assert_eq!(faults(form(&[("number", "6"), ("text", "a\0")])), ["text", "number"]);
+        assert_eq!(faults(form(&[("number", "five")])), ["number"]);
+        // In a body each of them is what it is.
+        let wrong = json!({"text": ["x"], "number": "5", "flag": "true", "list": "a"});
+        assert_eq!(faults(body(wrong)), ["text", "number", "flag", "list"]);
+    }
 }
