@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn headings_are_one_level_lower_and_code_is_as_it_was_written() {
-        let text = "# One\n\n###### Six\n\n<h1>raw</h1>\n\n`<h1>`\n\n- [x] `<input type=\"checkbox\" disabled=\"\" /> `\n\n    <pre>\n";
+        let text = "# One\n\n###### Six\n\n<h1>raw</h1>\n\n`<h1>`\n\n- [x] `<input type=\"checkbox\" disabled=\"\" /> `\n\n```\n<pre>\n```\n";
         for place in [None, Some(place())] {
             let html = super::html(text, place.as_ref()).html;
             for part in [
