@@ -52,7 +52,6 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 pub use api_docs::ApiDocument;
-pub use preview::Drafts;
 
 use crate::{
     accounts::Accounts,
@@ -87,7 +86,6 @@ pub struct Web {
     /// Where the site is; empty when it is where requests say.
     pub(crate) public_url: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) drafts: Drafts,
     /// What the page about the API shows; known once all parts have told their routes.
     pub(crate) api_document: OnceLock<ApiDocument>,
 }
