@@ -214,12 +214,12 @@ impl Lists {
         state.sorted_page(slots, sort, order, page)
     }
 
-    /// Of so many of the most downloaded plugins, those for whose id and name `find` has a value, with that.
-    pub fn find_most_downloaded<T>(&self, count: usize, find: impl Fn(&str, &str) -> Option<T>) -> Vec<(String, T)> {
+    /// What `map` makes of id and name (in lower case) of each of so many of the most downloaded plugins.
+    pub fn map_most_downloaded<T>(&self, count: usize, map: impl Fn(&str, &str) -> T) -> Vec<T> {
         let state = self.read();
         let slots = state.whole_order(&Filter::default(), Sort::Downloads).unwrap_or_default();
         let rows = slots.iter().take(count).filter_map(|slot| state.row(*slot));
-        rows.filter_map(|row| Some((row.id.to_string(), find(&row.id, &row.name)?))).collect()
+        rows.map(|row| map(&row.id, &row.name)).collect()
     }
 
     /// Holds the catalogue still for a search.
