@@ -26,15 +26,15 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa_axum::routes;
 
-use self::{
-    items::Items,
-    state::{Slot, State, slice},
-};
 pub use self::{
     filter::{Filter, Order, Sort, StatusFilter},
     list::{PluginList, file_url, fill_page},
     model::{PluginId, PluginItem, Publisher, Status, clamp},
     queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since},
+};
+use self::{
+    items::Items,
+    state::{Slot, State, slice},
 };
 use crate::{
     data::{changes::Change, monitor::DatabaseMonitor},
@@ -236,7 +236,8 @@ impl Lists {
         let state = self.read();
         let mut tags = Vec::new();
         for (tag, slots) in &state.by_tag {
-            let mut active = slots.iter().filter(|slot| state.row(**slot).is_some_and(|row| row.status == Status::Active));
+            let mut active =
+                slots.iter().filter(|slot| state.row(**slot).is_some_and(|row| row.status == Status::Active));
             let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
             let spelling = first.tags.iter().find(|own| search_engine::fold(own) == *tag);
             tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));

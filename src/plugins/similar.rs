@@ -30,7 +30,14 @@ const LOOK_ALIKES: [(&str, &str); 2] =
 
 /// Ids and folded names of the most downloaded plugins, prepared for comparisons.
 #[derive(Default)]
-pub struct MostDownloaded(Mutex<Option<(Instant, CacheVersion, Arc<[Known]>)>>);
+pub struct MostDownloaded(Mutex<Option<Prepared>>);
+
+/// What was prepared of a state of the catalogue, and when.
+struct Prepared {
+    since: Instant,
+    version: CacheVersion,
+    known: Arc<[Known]>,
+}
 
 /// The id and the folded name of a plugin.
 struct Known(String, String);
@@ -40,14 +47,14 @@ impl MostDownloaded {
     fn get(&self, catalogue: &Catalogue) -> Arc<[Known]> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let version = catalogue.lists.version(0);
-        if let Some((since, of, known)) = &*kept
-            && (*of == version || of.mark == version.mark && since.elapsed() < LONGEST_AGE)
+        if let Some(kept) = &*kept
+            && (kept.version == version || kept.version.mark == version.mark && kept.since.elapsed() < LONGEST_AGE)
         {
-            return known.clone();
+            return kept.known.clone();
         }
         let known = catalogue.lists.map_most_downloaded(COMPARED, |id, name| Known(id.to_owned(), folded(name)));
         let known: Arc<[Known]> = known.into();
-        *kept = Some((Instant::now(), version, known.clone()));
+        *kept = Some(Prepared { since: Instant::now(), version, known: known.clone() });
         known
     }
 }

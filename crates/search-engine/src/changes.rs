@@ -115,7 +115,8 @@ impl Index {
         let mut changes = self.lock();
         let changes = &mut *changes;
         let has_removed = !removed.is_empty();
-        let mut all = removed.iter().map(|key| (*key, None)).chain(changed.into_iter().map(|d| (d.key, Some(d)))).peekable();
+        let mut all =
+            removed.iter().map(|key| (*key, None)).chain(changed.into_iter().map(|d| (d.key, Some(d)))).peekable();
         while all.peek().is_some() {
             let part = all.by_ref().take(MOST_RECENT).map(|(key, document)| (key, document.map(|d| encode(&d).into())));
             self.keep(changes, part.collect())?;
@@ -194,7 +195,9 @@ impl Index {
             if let Some(known) = known {
                 writer.delete_term(Term::from_field_u64(copy, 2 * key + known));
             }
-            records.extend(change.terms.as_ref().map(|terms| self.record(*key, known.map_or(0, |known| 1 - known), terms)));
+            records.extend(
+                change.terms.as_ref().map(|terms| self.record(*key, known.map_or(0, |known| 1 - known), terms)),
+            );
         }
         let budget = if records.len() < FEW { SMALL_BUDGET } else { BUDGET };
         let mut records = records.into_iter().peekable();
