@@ -31,7 +31,7 @@ use crate::{
     reports::Reports,
     search::Search,
     storage::Storage,
-    web::{Drafts, Web},
+    web::Web,
 };
 
 /// The running server: foundations, and the parts that stand on them.
@@ -129,7 +129,6 @@ impl App {
             journal: journal.clone(),
             public_url: config.public_url().to_owned(),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            drafts: Drafts::default(),
         });
         let app = Self {
             config,
