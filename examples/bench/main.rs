@@ -1,7 +1,8 @@
 //! What `scripts/bench` needs besides the server: a catalogue of any size, lists of requests, a bare
-//! handler to compare with, and a client that uploads.
+//! handlers to compare with, and a client that uploads.
 
 mod fill;
+mod floor;
 mod generate;
 mod requests;
 mod uploads;
@@ -39,7 +40,17 @@ enum Bench {
         /// What to answer
         file: PathBuf,
     },
-    /// Publishes small packages, all different, several at a time
+    /// Takes packages and does nothing but keep them, as `upload` sends them
+    Floor {
+        /// Where to listen
+        port: u16,
+        /// Where to keep packages
+        folder: PathBuf,
+        /// Where to insert a row for each
+        #[arg(long)]
+        database: String,
+    },
+    /// Publishes packages, all different, several at a time
     Upload {
         /// The server
         url: String,
@@ -47,6 +58,9 @@ enum Bench {
         count: u64,
         /// How many at a time
         parallel: usize,
+        /// From 2 KiB to 1 MiB, as many of 2 to 4 KiB as of 512 to 1,024; else all are tiny
+        #[arg(long)]
+        drawn: bool,
     },
 }
 
@@ -56,12 +70,16 @@ async fn main() -> anyhow::Result<()> {
         Bench::Fill { plugins, database } => fill::fill(plugins, &database).await,
         Bench::Requests { kind, count, plugins } => requests::print(&kind, count, plugins),
         Bench::Bare { port, file } => bare(port, Bytes::from(std::fs::read(file)?)).await,
-        Bench::Upload { url, count, parallel } => uploads::upload(&url, count, parallel).await,
+        Bench::Floor { port, folder, database } => serve(port, floor::router(&folder, &database).await?).await,
+        Bench::Upload { url, count, parallel, drawn } => uploads::upload(&url, count, parallel, drawn).await,
     }
 }
 
 async fn bare(port: u16, bytes: Bytes) -> anyhow::Result<()> {
     let answer = async move || ([(header::CONTENT_TYPE, "application/json")], bytes.clone());
-    let router = Router::new().fallback(get(answer));
+    serve(port, Router::new().fallback(get(answer))).await
+}
+
+async fn serve(port: u16, router: Router) -> anyhow::Result<()> {
     Ok(axum::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?, router).await?)
 }

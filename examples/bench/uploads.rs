@@ -1,4 +1,4 @@
-//! A client that publishes small packages, all different, several at a time.
+//! A client that publishes packages, all different, several at a time.
 
 use std::{
     io::Write,
@@ -14,8 +14,10 @@ use flate2::{Compression, write::GzEncoder};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
+use crate::generate::Dice;
+
 /// Publishes `count` packages and prints how many a second.
-pub(crate) async fn upload(url: &str, count: u64, parallel: usize) -> anyhow::Result<()> {
+pub(crate) async fn upload(url: &str, count: u64, parallel: usize, drawn: bool) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().ok();
     let client = reqwest::Client::new();
     let name = format!("bench{}", std::process::id());
@@ -24,7 +26,7 @@ pub(crate) async fn upload(url: &str, count: u64, parallel: usize) -> anyhow::Re
     let login = client.post(format!("{url}/api/v1/auth/login")).json(&account).send().await?;
     let token = login.json::<Value>().await?["data"]["access_token"].as_str().context("no token")?.to_owned();
     let packages: Arc<Vec<Vec<u8>>> =
-        Arc::new((0..count).map(|n| package(&format!("{name}-{n}"))).collect::<Result<_, _>>()?);
+        Arc::new((0..count).map(|n| package(&format!("{name}-{n}"), n, drawn)).collect::<Result<_, _>>()?);
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let workers = (0..parallel).map(|_| {
@@ -49,11 +51,20 @@ pub(crate) async fn upload(url: &str, count: u64, parallel: usize) -> anyhow::Re
     Ok(())
 }
 
-fn package(id: &str) -> anyhow::Result<Vec<u8>> {
+fn package(id: &str, number: u64, drawn: bool) -> anyhow::Result<Vec<u8>> {
     let info = json!({"id": id, "name": id, "version": "1.0.0", "description": "a benchmark", "author": "bench",
         "scripts": [{"name": "run", "file": "run.sh", "description": "runs"}]});
+    let mut script = "#!/bin/sh\necho hello\n".to_owned();
+    if drawn {
+        let mut dice = Dice(number);
+        // The logarithm is equally distributed; of four letters that mean nothing, three bytes are left by compression.
+        let size = 2_048.0 * (dice.fraction() * 512_f64.ln()).exp();
+        for i in 0..(size * 4.0 / 3.0) as u64 {
+            script.push(if i % 77 == 0 { '\n' } else { char::from(b';' + dice.below(64) as u8) });
+        }
+    }
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (path, content) in [("info.json", info.to_string()), ("scripts/run.sh", "#!/bin/sh\necho hello\n".to_owned())] {
+    for (path, content) in [("info.json", info.to_string()), ("scripts/run.sh", script)] {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);

@@ -26,7 +26,7 @@ use crate::{
     http::{cache::Cache, health::Health},
     limits::Limits,
     observe::metrics::Metrics,
-    plugins::{self, Files, KnownDetails, Plugins, Turns},
+    plugins::{self, Files, KnownDetails, MostDownloaded, Plugins, Turns},
     ratings::Ratings,
     reports::Reports,
     search::Search,
@@ -73,9 +73,9 @@ impl App {
         let metrics = Metrics::install()?;
         let database = Arc::<DatabaseMonitor>::default();
         let redis = config.redis.url.get().map(Redis::connect).transpose()?.map(Arc::new);
-        // A quarter of the memory for list entries, the rest for whole answers.
-        let entries = (config.cache.memory_mb << 20) / 4;
-        let cache = Arc::new(Cache::new(entries * 3, config.cache.seconds, redis.clone(), database.clone()));
+        // Three eighths of the memory for list entries, the rest for whole answers.
+        let (entries, answers) = ((config.cache.memory_mb << 17) * 3, (config.cache.memory_mb << 17) * 5);
+        let cache = Arc::new(Cache::new(answers, config.cache.seconds, redis.clone(), database.clone()));
         let storage = Storage::open_configured(&config.storage, &data_dir)?;
         let journal = Arc::new(Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?);
         let limits = Arc::new(Limits::new(config.limits.clone()));
@@ -101,6 +101,7 @@ impl App {
             files: Files::default(),
             known_details: KnownDetails::default(),
             turns: Turns::default(),
+            most_downloaded: MostDownloaded::default(),
             cdn: config.cdn().map(str::to_owned),
             accel_redirect: config.storage.accel_redirect.clone(),
             stray_age: plugins::stray_age(&config),

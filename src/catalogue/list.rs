@@ -29,17 +29,6 @@ pub struct PluginList {
     pub ignored_words: Vec<String>,
 }
 
-/// List entries in memory, by id, with the revision they show.
-pub struct Items(moka::sync::Cache<Arc<str>, (i64, Arc<PluginItem>)>);
-
-impl Items {
-    /// Holds at most about so many bytes.
-    pub fn new(bytes: u64) -> Self {
-        let weigh = |_: &Arc<str>, (_, item): &(i64, Arc<PluginItem>)| u32::try_from(item.weight()).unwrap_or(u32::MAX);
-        Self(moka::sync::Cache::builder().max_capacity(bytes).weigher(weigh).build())
-    }
-}
-
 /// Fills a page: the plugins `listed`, in this order, of `total` in all.
 ///
 /// # Errors
@@ -51,55 +40,41 @@ pub async fn fill_page(
     total: u64,
     page: Page,
 ) -> Result<PluginList> {
-    let known = |listed: &Listed| {
-        let (revision, item) = catalogue.items.0.get(&listed.id)?;
-        (revision >= listed.revision).then_some(item)
+    let known = catalogue.items.get(listed);
+    let is_current = |known: &Option<(i64, PluginItem)>, listed: &Listed| {
+        known.as_ref().is_some_and(|(revision, _)| *revision >= listed.revision)
     };
-    let mut items: HashMap<&str, Arc<PluginItem>> =
-        listed.iter().filter_map(|listed| Some((&*listed.id, known(listed)?))).collect();
-    let missing: Vec<String> =
-        listed.iter().filter(|listed| !items.contains_key(&*listed.id)).map(|listed| listed.id.to_string()).collect();
+    let missing: Vec<String> = listed
+        .iter()
+        .zip(&known)
+        .filter(|(listed, known)| !is_current(known, listed))
+        .map(|(listed, _)| listed.id.to_string())
+        .collect();
+    let mut fresh = HashMap::new();
+    let mut is_down = false;
     if !missing.is_empty() {
         match catalogue.database.read(queries::items(&catalogue.db, &missing)).await {
-            Ok(fresh) => items.extend(keep(catalogue, listed, fresh)),
+            Ok(items) => fresh = items,
             // The catalogue in memory says what is listed now; what an item said last may be out of date.
-            Err(Error::Unavailable(cause)) => {
-                for listed in listed.iter().filter(|listed| missing.iter().any(|id| **id == *listed.id)) {
-                    let Some((_, item)) = catalogue.items.0.get(&listed.id) else {
-                        return Err(Error::Unavailable(cause));
-                    };
-                    items.insert(&listed.id, item);
-                }
-            }
+            Err(Error::Unavailable(_)) if known.iter().all(Option::is_some) => is_down = true,
             Err(e) => return Err(e),
         }
     }
-    let shown = |listed: &Listed| {
-        let item = items.remove(&*listed.id)?;
-        Some(if sort == Sort::Trending { with_recent_downloads(&item, listed) } else { item })
-    };
-    let plugins = listed.iter().filter_map(shown).collect();
-    Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
-}
-
-/// The number that plugins are sorted by changes every day; an item does not.
-fn with_recent_downloads(item: &PluginItem, listed: &Listed) -> Arc<PluginItem> {
-    Arc::new(PluginItem { recent_downloads: Some(clamp(listed.recent_downloads)), ..item.clone() })
-}
-
-/// Keeps items just read.
-fn keep<'a>(
-    catalogue: &Catalogue,
-    listed: &'a [Listed],
-    mut fresh: HashMap<String, (i64, PluginItem)>,
-) -> impl Iterator<Item = (&'a str, Arc<PluginItem>)> {
-    listed.iter().filter_map(move |listed| {
-        let (revision, mut item) = fresh.remove(&*listed.id)?;
+    let mut plugins = Vec::with_capacity(listed.len());
+    for (listed, known) in listed.iter().zip(known) {
+        let known = known.filter(|(revision, _)| is_down || *revision >= listed.revision).map(|(_, item)| item);
+        let fresh = || {
+            let (revision, item) = fresh.remove(&*listed.id)?;
+            catalogue.items.insert(listed.key, revision, &item);
+            Some(item)
+        };
+        let Some(mut item) = known.or_else(fresh) else { continue };
         item.file_url = file_url(catalogue, &item.id, &item.current_version);
-        let item = Arc::new(item);
-        catalogue.items.0.insert(listed.id.clone(), (revision, item.clone()));
-        Some((&*listed.id, item))
-    })
+        // What plugins are sorted by changes every day; an entry does not.
+        item.recent_downloads = (sort == Sort::Trending).then(|| clamp(listed.recent_downloads));
+        plugins.push(Arc::new(item));
+    }
+    Ok(PluginList { pagination: Pagination::new(page, total), plugins, ignored_words: Vec::new() })
 }
 
 /// The absolute address of a package; empty without a public address.

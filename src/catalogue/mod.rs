@@ -5,6 +5,7 @@
 //! kept right by the change feed, so it can be lost at any time.
 
 mod filter;
+mod items;
 mod list;
 mod model;
 mod queries;
@@ -25,12 +26,15 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa_axum::routes;
 
-use self::state::{Slot, State, slice};
 pub use self::{
     filter::{Filter, Order, Sort, StatusFilter},
-    list::{Items, PluginList, file_url, fill_page},
+    list::{PluginList, file_url, fill_page},
     model::{PluginId, PluginItem, Publisher, Status, clamp},
     queries::{Release, Text, addresses, all_texts, newest_releases, newest_text, texts, texts_since},
+};
+use self::{
+    items::Items,
+    state::{Slot, State, slice},
 };
 use crate::{
     data::{changes::Change, monitor::DatabaseMonitor},
@@ -214,12 +218,12 @@ impl Lists {
         state.sorted_page(slots, sort, order, page)
     }
 
-    /// Of so many of the most downloaded plugins, those for whose id and name `find` has a value, with that.
-    pub fn find_most_downloaded<T>(&self, count: usize, find: impl Fn(&str, &str) -> Option<T>) -> Vec<(String, T)> {
+    /// What `map` makes of id and name (in lower case) of each of so many of the most downloaded plugins.
+    pub fn map_most_downloaded<T>(&self, count: usize, map: impl Fn(&str, &str) -> T) -> Vec<T> {
         let state = self.read();
         let slots = state.whole_order(&Filter::default(), Sort::Downloads).unwrap_or_default();
         let rows = slots.iter().take(count).filter_map(|slot| state.row(*slot));
-        rows.filter_map(|row| Some((row.id.to_string(), find(&row.id, &row.name)?))).collect()
+        rows.map(|row| map(&row.id, &row.name)).collect()
     }
 
     /// Holds the catalogue still for a search.
@@ -232,7 +236,8 @@ impl Lists {
         let state = self.read();
         let mut tags = Vec::new();
         for (tag, slots) in &state.by_tag {
-            let mut active = slots.iter().filter(|slot| state.hot[**slot as usize].is_active);
+            let mut active =
+                slots.iter().filter(|slot| state.row(**slot).is_some_and(|row| row.status == Status::Active));
             let Some(first) = active.next().and_then(|slot| state.row(*slot)) else { continue };
             let spelling = first.tags.iter().find(|own| search_engine::fold(own) == *tag);
             tags.push((spelling.map_or(tag.as_str(), |s| s).to_owned(), 1 + active.count()));
@@ -260,6 +265,8 @@ impl Lists {
 /// A plugin on a page.
 #[derive(Clone, Debug)]
 pub struct Listed {
+    /// Its key.
+    key: i64,
     /// Its id.
     pub id: Arc<str>,
     /// What it shows was so at this revision.
@@ -272,10 +279,13 @@ pub struct Listed {
 pub struct Ranking<'a>(RwLockReadGuard<'a, State>);
 
 impl Ranking<'_> {
-    /// Whether the plugin with this key fits.
-    pub fn fits(&self, key: u64, filter: &Filter) -> bool {
-        let Some(slot) = self.0.slot(key) else { return false };
-        if filter.is_plain() { self.0.hot[slot as usize].is_active } else { self.0.fits(slot, filter) }
+    /// Tells by its key whether a plugin fits.
+    pub fn fits<'a>(&'a self, filter: &'a Filter) -> impl Fn(u64) -> bool + 'a {
+        let is_plain = filter.is_plain();
+        move |key| match is_plain {
+            true => self.0.is_active(key),
+            false => self.0.slot(key).is_some_and(|slot| self.0.fits(slot, filter)),
+        }
     }
 
     /// The tags of the plugins that fit, most used first.
@@ -295,7 +305,7 @@ impl Ranking<'_> {
 
     /// How popular the plugin with this key is, from 0 to 1.
     pub fn popularity(&self, key: u64) -> f32 {
-        self.0.slot(key).map_or(0.0, |slot| self.0.hot[slot as usize].popularity)
+        self.0.popularity(key)
     }
 
     /// A page of found plugins in another order.

@@ -97,21 +97,6 @@ pub struct PluginItem {
     pub license: String,
 }
 
-impl PluginItem {
-    /// Bytes it takes in memory, about.
-    pub fn weight(&self) -> usize {
-        let tags: usize = self.tags.iter().map(|tag| 24 + tag.len()).sum();
-        let publisher = self.publisher.as_ref().map_or(0, |p| p.username.len() + p.display_name.len());
-        450 + publisher
-            + self.id.len()
-            + self.file_url.len()
-            + self.name.len()
-            + self.author.len()
-            + self.description.len()
-            + tags
-    }
-}
-
 /// A count as clients can hold it: 32 bits, signed.
 pub fn clamp(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)

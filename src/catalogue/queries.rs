@@ -13,44 +13,55 @@ use super::{
 };
 use crate::error::Result;
 
+/// Reads the entries of the listed plugins for which a condition holds.
+macro_rules! entries_where {
+    ($db:expr, $condition:tt $(, $argument:expr)?) => {
+        query!(
+            r#"select key, id, name, author, status as "status: Status", downloads, (rating * 100)::int as "rating!",
+                   rating_sum, rating_count, created_at, updated_at, min_geektools_version, revision, text_revision,
+                   coalesce((select sum(d.downloads) from plugin_versions v join download_days d on d.version_id = v.id
+                             where v.plugin_id = p.id and d.day > (now() at time zone 'utc')::date - 7), 0)::bigint
+                       as "recent_downloads!",
+                   array(select u.username from plugin_owners o join users u on u.id = o.user_id
+                         where o.plugin_id = p.id) as "owners!",
+                   array(select tag from plugin_tags t where t.plugin_id = p.id order by t.position) as "tags!"
+               from plugins p
+               where status <> 'banned' and current_version is not null and "# + $condition
+            $(, $argument)?
+        )
+        .fetch($db)
+        .map(|row| {
+            let r = row.context("cannot read the catalogue")?;
+            Ok(Entry {
+                key: r.key,
+                id: r.id,
+                name: r.name,
+                author: r.author,
+                status: r.status,
+                downloads: r.downloads,
+                recent_downloads: r.recent_downloads,
+                rating: r.rating,
+                rating_sum: r.rating_sum,
+                rating_count: r.rating_count,
+                created_at: r.created_at,
+                updated_at: r.updated_at,
+                revision: r.revision,
+                text_revision: r.text_revision,
+                min_geektools_version: r.min_geektools_version.and_then(|v| v.parse().ok()),
+                owners: r.owners,
+                tags: r.tags,
+            })
+        })
+    };
+}
+
 /// What lists need of some plugins, or of all: those with a current version and not banned.
 pub fn entries<'a>(db: &'a PgPool, ids: Option<&'a [String]>) -> impl Stream<Item = anyhow::Result<Entry>> + 'a {
-    let rows = query!(
-        r#"select key, id, name, author, status as "status: Status", downloads, (rating * 100)::int as "rating!",
-               rating_sum, rating_count, created_at, updated_at, min_geektools_version, revision, text_revision,
-               coalesce((select sum(d.downloads) from plugin_versions v join download_days d on d.version_id = v.id
-                         where v.plugin_id = p.id and d.day > (now() at time zone 'utc')::date - 7), 0)::bigint
-                   as "recent_downloads!",
-               array(select u.username from plugin_owners o join users u on u.id = o.user_id
-                     where o.plugin_id = p.id) as "owners!",
-               array(select tag from plugin_tags t where t.plugin_id = p.id order by t.position) as "tags!"
-           from plugins p
-           where ($1::text[] is null or id = any($1)) and status <> 'banned' and current_version is not null"#,
-        ids
-    )
-    .fetch(db);
-    rows.map(|row| {
-        let r = row.context("cannot read the catalogue")?;
-        Ok(Entry {
-            key: r.key,
-            id: r.id,
-            name: r.name,
-            author: r.author,
-            status: r.status,
-            downloads: r.downloads,
-            recent_downloads: r.recent_downloads,
-            rating: r.rating,
-            rating_sum: r.rating_sum,
-            rating_count: r.rating_count,
-            created_at: r.created_at,
-            updated_at: r.updated_at,
-            revision: r.revision,
-            text_revision: r.text_revision,
-            min_geektools_version: r.min_geektools_version.and_then(|v| v.parse().ok()),
-            owners: r.owners,
-            tags: r.tags,
-        })
-    })
+    // Two statements: of one for both, PostgreSQL would keep the plan for all, and read every plugin after each change.
+    match ids {
+        Some(ids) => entries_where!(db, "id = any($1)", ids).left_stream(),
+        None => entries_where!(db, "true").right_stream(),
+    }
 }
 
 /// What searching reads of a plugin.

@@ -25,8 +25,8 @@ pub(super) struct State {
     pub(super) by_id: HashMap<Arc<str>, Slot>,
     /// By key; keys are given out one after the other, so few places stay empty.
     by_key: Vec<Slot>,
-    /// What searching asks of thousands of plugins, close together in memory.
-    pub(super) hot: Vec<Hot>,
+    /// What searching asks of thousands of plugins, by key, close together in memory.
+    standings: Vec<Standing>,
     /// Active plugins, by each of [`ORDERS`], as the sort's default direction shows them.
     pub(super) orders: [Vec<Slot>; ORDERS.len()],
     deprecated: HashSet<Slot>,
@@ -39,11 +39,28 @@ pub(super) struct State {
     prior: f64,
 }
 
-/// A plugin as far as ranking goes.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Hot {
-    pub(super) popularity: f32,
-    pub(super) is_active: bool,
+/// A plugin as far as ranking goes, in four bytes: its popularity if it is active, else what is below zero.
+#[derive(Clone, Copy)]
+struct Standing(f32);
+
+impl Standing {
+    const NONE: Self = Self(f32::NEG_INFINITY);
+
+    fn new(popularity: f32, is_active: bool) -> Self {
+        Self(if is_active { popularity } else { -1.0 - popularity })
+    }
+
+    fn is_active(self) -> bool {
+        self.0 >= 0.0
+    }
+
+    fn popularity(self) -> f32 {
+        match self.0 {
+            popularity if popularity >= 0.0 => popularity,
+            f32::NEG_INFINITY => 0.0,
+            inactive => -1.0 - inactive,
+        }
+    }
 }
 
 const NO_SLOT: Slot = Slot::MAX;
@@ -73,7 +90,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn listed(&self) -> Listed {
-        Listed { id: self.id.clone(), revision: self.revision, recent_downloads: self.recent_downloads }
+        Listed { key: self.key, id: self.id.clone(), revision: self.revision, recent_downloads: self.recent_downloads }
     }
 
     /// The mean of its ratings and of [`PRIOR_VOTES`] that gave the mean of all plugins: few votes hardly move it.
@@ -142,6 +159,20 @@ fn partial_sort(slots: &mut [Slot], reversed: bool, page: Page, compare: impl Fn
 impl State {
     pub(super) fn slot(&self, key: u64) -> Option<Slot> {
         self.by_key.get(usize::try_from(key).ok()?).copied().filter(|slot| *slot != NO_SLOT)
+    }
+
+    fn standing(&self, key: u64) -> Standing {
+        usize::try_from(key).ok().and_then(|place| self.standings.get(place)).copied().unwrap_or(Standing::NONE)
+    }
+
+    /// Whether the plugin with this key is active.
+    pub(super) fn is_active(&self, key: u64) -> bool {
+        self.standing(key).is_active()
+    }
+
+    /// How popular the plugin with this key is, from 0 to 1.
+    pub(super) fn popularity(&self, key: u64) -> f32 {
+        self.standing(key).popularity()
     }
 
     /// Tags with the number of these plugins that have them, most used first.
@@ -234,19 +265,17 @@ impl State {
     pub(super) fn insert(&mut self, row: Row, in_place: bool) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.hot.push(Hot::default());
             (self.slots.len() - 1) as Slot
         });
         self.by_id.insert(row.id.clone(), slot);
         let place = usize::try_from(row.key).unwrap_or_default();
         if place >= self.by_key.len() {
             self.by_key.resize(place + 1, NO_SLOT);
+            self.standings.resize(place + 1, Standing::NONE);
         }
         self.by_key[place] = slot;
-        self.hot[slot as usize] = Hot {
-            popularity: popularity(row.downloads, row.rating, row.rating_count),
-            is_active: row.status == Status::Active,
-        };
+        let popularity = popularity(row.downloads, row.rating, row.rating_count);
+        self.standings[place] = Standing::new(popularity, row.status == Status::Active);
         for tag in &row.tags {
             self.by_tag.entry(fold(tag)).or_default().insert(slot);
         }
@@ -287,7 +316,9 @@ impl State {
             }
         }
         let row = self.slots[slot as usize].take()?;
-        self.by_key[usize::try_from(row.key).unwrap_or_default()] = NO_SLOT;
+        let place = usize::try_from(row.key).unwrap_or_default();
+        self.by_key[place] = NO_SLOT;
+        self.standings[place] = Standing::NONE;
         let tags = row.tags.iter().map(|tag| fold(tag)).collect::<Vec<_>>();
         let owners = row.owners.iter().map(ToString::to_string).collect();
         self.ratings.0 -= row.rating_sum;

@@ -36,6 +36,7 @@ pub use queries::{
     forget_old_segments, invited as find_invited, is_owner, is_visible, list_for_admin, lock, owned_by,
     owners as find_owners, person as find_person, reserve_name, reviews_by, totals,
 };
+pub use similar::MostDownloaded;
 pub use stats::{
     DetailedStats, MarketplaceStats, PluginStats, Point, find_detailed_stats, find_marketplace_stats, find_stats,
 };
@@ -81,6 +82,7 @@ pub struct Plugins {
     pub(crate) files: Files,
     pub(crate) known_details: KnownDetails,
     pub(crate) turns: Turns,
+    pub(crate) most_downloaded: MostDownloaded,
     /// Where packages are sent from instead, when there is a CDN.
     pub(crate) cdn: Option<String>,
     /// Where nginx finds packages; empty when this server sends them itself.

@@ -224,7 +224,7 @@ async fn authorize_publish(
     manifest: &Manifest,
     hash: &str,
 ) -> Result<PublishKind> {
-    let taken = queries::taken(db, &manifest.id).await?;
+    let taken = queries::lock_and_find_taken(db, &manifest.id, &similar::folded(&manifest.name)).await?;
     if taken.is_retired {
         return Err(Error::with(&codes::ID_RETIRED, &[&manifest.id]));
     }

@@ -1,5 +1,10 @@
 //! Refusing a new plugin whose id or name can be taken for another's.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use package::Manifest;
 use sqlx::PgConnection;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -7,74 +12,100 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use super::{Plugins, queries};
 use crate::{
     accounts::CurrentUser,
+    catalogue::Catalogue,
     error::{Error, Fault, Result, codes, lang::Text},
+    http::cache::Version as CacheVersion,
 };
 
 /// With how many of the most downloaded plugins a new one is compared.
 const COMPARED: usize = 1_000;
 /// With how many of the newest, which may not be in memory yet.
 const NEWEST: i64 = 20;
+/// How old the list of the most downloaded plugins may be.
+const LONGEST_AGE: Duration = Duration::from_secs(1);
 
 /// Letters of other scripts that look like Latin ones, in lower case.
 const LOOK_ALIKES: [(&str, &str); 2] =
     [("авеіјкмнорстухѕԁһԛԝӏ", "abeijkmhopctyxsdhqwl"), ("αβεηικνορτυχγωс", "abenlkvoptuxywc")];
 
+/// Ids and folded names of the most downloaded plugins, prepared for comparisons.
+#[derive(Default)]
+pub struct MostDownloaded(Mutex<Option<Prepared>>);
+
+/// What was prepared of a state of the catalogue, and when.
+struct Prepared {
+    since: Instant,
+    version: CacheVersion,
+    known: Arc<[Known]>,
+}
+
+/// The id and the folded name of a plugin.
+struct Known(String, String);
+
+impl MostDownloaded {
+    /// Those of a moment ago: what was published since is asked of the database.
+    fn get(&self, catalogue: &Catalogue) -> Arc<[Known]> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = catalogue.lists.version(0);
+        if let Some(kept) = &*kept
+            && (kept.version == version || kept.version.mark == version.mark && kept.since.elapsed() < LONGEST_AGE)
+        {
+            return kept.known.clone();
+        }
+        let known = catalogue.lists.map_most_downloaded(COMPARED, |id, name| Known(id.to_owned(), folded(name)));
+        let known: Arc<[Known]> = known.into();
+        *kept = Some(Prepared { since: Instant::now(), version, known: known.clone() });
+        known
+    }
+}
+
 /// Refuses a new plugin that resembles one of another owner. Administrators may publish it, and so may whom they allow to.
-/// Until the transaction ends, nobody else can publish one that is the same when folded.
+/// Before, [`queries::lock_and_find_taken`] keeps others from publishing one that is the same when folded.
 pub(super) async fn check(
     plugins: &Plugins,
     db: &mut PgConnection,
     user: &CurrentUser,
     manifest: &Manifest,
 ) -> Result<()> {
-    let name = folded(&manifest.name);
-    queries::lock_folded(db, &manifest.id, &name).await?;
-    if user.is_admin() || queries::is_reserved_for(db, &manifest.id, user.id).await? {
+    if user.is_admin() {
         return Ok(());
     }
-    if let Some(other) = queries::same_when_folded(db, &manifest.id, user.id).await? {
+    let others = queries::resembling(db, &manifest.id, user.id, NEWEST).await?;
+    if others.is_reserved {
+        return Ok(());
+    }
+    if let Some(other) = others.same {
         return Err(too_similar(&manifest.id, "id", &other));
     }
-    let new = NewPlugin { id: &manifest.id, name: &name, first: letters(&manifest.name).next() };
-    let field = |other: &str, other_name: &str| new.similar_field(other, other_name);
-    for (other, other_name) in queries::newest_of_others(db, user.id, NEWEST).await? {
-        if let Some(field) = field(&other, &other_name) {
-            return Err(too_similar(&manifest.id, field, &other));
+    let name = folded(&manifest.name);
+    let newest = others.newest_ids.into_iter().zip(&others.newest_names).map(|(id, name)| Known(id, folded(name)));
+    for other in newest {
+        if let Some(field) = other.similar_field(&manifest.id, &name) {
+            return Err(too_similar(&manifest.id, field, &other.0));
         }
     }
-    for (other, field) in plugins.catalogue.lists.find_most_downloaded(COMPARED, field) {
-        if !queries::is_owner(db, &other, user.id).await? {
-            return Err(too_similar(&manifest.id, field, &other));
+    for other in &*plugins.most_downloaded.get(&plugins.catalogue) {
+        if let Some(field) = other.similar_field(&manifest.id, &name)
+            && !queries::is_owner(db, &other.0, user.id).await?
+        {
+            return Err(too_similar(&manifest.id, field, &other.0));
         }
     }
     Ok(())
 }
 
-/// What a new plugin is compared by.
-struct NewPlugin<'a> {
-    id: &'a str,
-    /// Its folded name.
-    name: &'a str,
-    /// The first letter of its name: most names differ in it already, and folding them whole takes longer.
-    first: Option<char>,
-}
-
-impl NewPlugin<'_> {
-    /// What of it can be taken for another one's.
-    fn similar_field(&self, other: &str, other_name: &str) -> Option<&'static str> {
+impl Known {
+    /// What of a new plugin with this id and folded name can be taken for this one's.
+    fn similar_field(&self, new_id: &str, new_name: &str) -> Option<&'static str> {
+        let Self(id, name) = self;
         // Somebody else has just made this very plugin: claiming it tells so.
-        if other == self.id {
+        if id == new_id {
             return None;
         }
-        if is_one_edit(self.id.as_bytes(), other.as_bytes()) {
+        if is_one_edit(new_id.as_bytes(), id.as_bytes()) {
             return Some("id");
         }
-        let may_be_same = match (self.first, letters(other_name).next()) {
-            // `rn` folds to `m`, and `vv` to `w`.
-            (Some(a), Some(b)) => a == b || "rmvw".contains(a) && "rmvw".contains(b),
-            _ => false,
-        };
-        (may_be_same && folded(other_name) == self.name).then_some("name")
+        (!name.is_empty() && name == new_name).then_some("name")
     }
 }
 
@@ -91,7 +122,7 @@ fn too_similar(id: &str, field: &str, other: &str) -> Error {
 }
 
 /// A name without case, accents, spaces and punctuation, in which characters that look alike are the same.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     letters(name).collect::<String>().replace("rn", "m").replace("vv", "w")
 }
 

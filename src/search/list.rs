@@ -278,7 +278,7 @@ pub fn tags(search: &Search, wanted: &Wanted) -> Result<Vec<(String, usize)>> {
     if words.trim().is_empty() {
         return Ok(ranking.tags(&filter));
     }
-    let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
+    let (fits, popularity) = (ranking.fits(&filter), |key| ranking.popularity(key));
     let found = search.index.search(words.trim(), &fits, &popularity, ranking.unwanted(&filter), usize::MAX)?;
     let keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     Ok(ranking.tags_of(&keys))
@@ -314,7 +314,7 @@ fn match_words(
     let is_best_first = sort == Sort::Relevance && order == Order::Desc;
     let end = usize::try_from(page.offset() + u64::from(page.limit)).unwrap_or(usize::MAX);
     let most = if is_best_first { end } else { usize::MAX };
-    let (fits, popularity) = (|key| ranking.fits(key, filter), |key| ranking.popularity(key));
+    let (fits, popularity) = (ranking.fits(filter), |key| ranking.popularity(key));
     let found = search.index.search(words, &fits, &popularity, ranking.unwanted(filter), most)?;
     let mut keys: Vec<u64> = found.hits.iter().map(|(key, _)| *key).collect();
     if sort != Sort::Relevance {

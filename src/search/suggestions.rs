@@ -47,7 +47,7 @@ pub async fn suggestions(
 ) -> Result<Response> {
     let ranking = search.catalogue.lists.ranking();
     let filter = Filter::default();
-    let (fits, popularity) = (|key| ranking.fits(key, &filter), |key| ranking.popularity(key));
+    let (fits, popularity) = (ranking.fits(&filter), |key| ranking.popularity(key));
     let mut suggestions = search.suggestions.suggest(&typed.q, typed.limit as usize, &fits, &popularity);
     if suggestions.is_empty() {
         // Mistyped, in another order or in pinyin: the search understands it.

@@ -28,9 +28,7 @@ pub(super) fn best(
     limit: usize,
 ) -> Result<Option<Vec<(u64, f32)>>> {
     let all = plan.weights.iter().sum::<f32>();
-    let deleted =
-        snapshot.searcher.segment_readers().iter().map(|reader| u64::from(reader.num_deleted_docs())).sum::<u64>();
-    let least = MOST_COUNTED as u64 + unwanted + deleted;
+    let least = MOST_COUNTED as u64 + unwanted + snapshot.deleted;
     let weight = |list: &List| -> f32 {
         plan.weights.iter().enumerate().filter(|(word, _)| list.words >> word & 1 == 1).map(|(_, weight)| weight).sum()
     };
@@ -38,7 +36,7 @@ pub(super) fn best(
     if !plan.exact.is_empty() || plan.lists.len() > MOST_LISTS || !plan.lists.iter().any(is_enough) {
         return Ok(None);
     }
-    let total = snapshot.searcher.num_docs() as f32;
+    let total = snapshot.documents as f32;
     let clause = |list: &List| -> (Occur, Box<dyn Query>) {
         let term = Term::from_field_text(snapshot.terms, &list.postings.term);
         let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
@@ -76,7 +74,7 @@ pub(super) fn best(
                 scores.iter().zip(&plan.weights).filter(|(score, _)| **score > 0.0).map(|(_, w)| w).sum();
             let sum: f32 = scores.iter().zip(&plan.weights).map(|(score, weight)| score * weight).sum();
             let key = segment.keys.get_val(*doc);
-            if matched >= LEAST_SHARE * all && wanted(key) {
+            if matched >= LEAST_SHARE * all && segment.is_alive(*doc) && wanted(key) {
                 hits.push((key, sum * matched / (all * all)));
             }
         }

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use tantivy::columnar::ColumnValues;
 use tantivy::index::SegmentReader;
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{IndexReader, IndexSettings, IndexWriter, InvertedIndexReader, ReloadPolicy, Searcher, Term};
+use tantivy::{IndexReader, IndexSettings, InvertedIndexReader, ReloadPolicy, Searcher, Term};
 
+use super::changes::{Changes, SMALL_BUDGET, fill_segment};
 use super::folder::Folder;
 use super::levels::Levels;
 
@@ -28,8 +29,7 @@ pub(super) struct Inner {
     pub(super) fields: Fields,
     reader: IndexReader,
     snapshot: RwLock<Arc<Snapshot>>,
-    /// Made by the first change, dropped by [`Index::rest`].
-    pub(super) writer: Mutex<Option<IndexWriter>>,
+    pub(super) changes: Mutex<Changes>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,18 +50,25 @@ pub struct Opened {
 
 /// What searches see until the next change: the open segments.
 pub(super) struct Snapshot {
+    /// Those on disk, then those in memory.
     pub(super) segments: Vec<Segment>,
+    /// Reads those on disk.
     pub(super) searcher: Searcher,
     pub(super) terms: Field,
     pub(super) documents: u64,
+    /// Documents of the segments that are gone or replaced.
+    pub(super) deleted: u64,
     revision: u64,
 }
 
 /// One segment's terms and keys, opened once instead of in every search.
+#[derive(Clone)]
 pub(super) struct Segment {
     pub(super) reader: SegmentReader,
     pub(super) terms: Arc<InvertedIndexReader>,
     pub(super) keys: Arc<dyn ColumnValues<u64>>,
+    /// Documents that recent changes replaced or removed, in order.
+    pub(super) hidden: Vec<u32>,
 }
 
 impl Index {
@@ -110,8 +117,20 @@ impl Index {
         index.tokenizers().register(TOKENIZER, Levels::default());
         let (_, fields) = schema();
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let snapshot = RwLock::new(Arc::new(Snapshot::new(&index, &reader, fields)?));
-        Ok(Self { inner: Arc::new(Inner { index, fields, reader, snapshot, writer: Mutex::new(None) }) })
+        let revision = index.load_metas()?.payload.as_deref().and_then(revision).unwrap_or(0);
+        let snapshot = RwLock::new(Arc::new(Snapshot::of_disk(&reader, fields, revision)?));
+        let changes = Mutex::new(Changes::new(revision));
+        Ok(Self { inner: Arc::new(Inner { index, fields, reader, snapshot, changes }) })
+    }
+
+    /// A segment in memory with documents of these keys and terms.
+    pub(super) fn segment_in_memory<'a>(&self, documents: impl Iterator<Item = (u64, &'a str)>) -> Result<Segment> {
+        // An index of its own, so that its files go with it.
+        let index = tantivy::Index::builder().schema(self.inner.index.schema()).settings(settings()).create_in_ram()?;
+        index.tokenizers().register(TOKENIZER, Levels::default());
+        let mut records = documents.map(|(key, terms)| self.record(key, 0, terms));
+        let meta = fill_segment(&index, SMALL_BUDGET, usize::MAX, &mut records)?;
+        Segment::open(SegmentReader::open(&index.segment(meta))?, self.inner.fields)
     }
 
     /// The revision of the catalogue that searches see: what the last change was given, 0 at first.
@@ -133,42 +152,58 @@ impl Index {
         self.inner.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn refresh(&self) -> Result<()> {
+    /// Opens the segments that are on disk now.
+    pub(super) fn open_disk(&self, revision: u64) -> Result<Snapshot> {
         self.inner.reader.reload()?;
-        let snapshot = Snapshot::new(&self.inner.index, &self.inner.reader, self.inner.fields)?;
+        Snapshot::of_disk(&self.inner.reader, self.inner.fields, revision)
+    }
+
+    pub(super) fn show(&self, snapshot: Snapshot) {
         *self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        Ok(())
+    }
+}
+
+impl Segment {
+    fn open(reader: SegmentReader, fields: Fields) -> Result<Self> {
+        let terms = reader.inverted_index(fields.terms)?;
+        let keys = reader.fast_fields().u64("key")?.first_or_default_col(0);
+        Ok(Self { reader, terms, keys, hidden: Vec::new() })
+    }
+
+    pub(super) fn is_alive(&self, doc: u32) -> bool {
+        !self.reader.is_deleted(doc) && (self.hidden.is_empty() || self.hidden.binary_search(&doc).is_err())
     }
 }
 
 impl Snapshot {
-    fn new(index: &tantivy::Index, reader: &IndexReader, fields: Fields) -> Result<Self> {
-        let revision = index.load_metas()?.payload.as_deref().and_then(revision).unwrap_or(0);
+    fn of_disk(reader: &IndexReader, fields: Fields, revision: u64) -> Result<Self> {
         let searcher = reader.searcher();
-        let segments = searcher
-            .segment_readers()
-            .iter()
-            .map(|reader| {
-                let terms = reader.inverted_index(fields.terms)?;
-                let keys = reader.fast_fields().u64("key")?.first_or_default_col(0);
-                Ok(Segment { reader: reader.clone(), terms, keys })
-            })
-            .collect::<Result<_>>()?;
-        let documents = searcher.num_docs();
-        Ok(Self { segments, searcher, terms: fields.terms, documents, revision })
+        let open = |reader: &SegmentReader| Segment::open(reader.clone(), fields);
+        let segments = searcher.segment_readers().iter().map(open).collect::<Result<_>>()?;
+        Ok(Self::new(segments, searcher, fields.terms, revision))
     }
 
-    /// Whether a document with this term is there and not deleted.
-    pub(super) fn holds(&self, field: Field, term: &Term) -> Result<bool> {
-        for segment in &self.segments {
-            let index = segment.reader.inverted_index(field)?;
-            if let Some(postings) = index.read_block_postings(term, IndexRecordOption::Basic)?
-                && postings.docs().iter().any(|doc| !segment.reader.is_deleted(*doc))
-            {
-                return Ok(true);
+    pub(super) fn new(segments: Vec<Segment>, searcher: Searcher, terms: Field, revision: u64) -> Self {
+        let all: u64 = segments.iter().map(|segment| u64::from(segment.reader.max_doc())).sum();
+        let deleted = |segment: &Segment| u64::from(segment.reader.num_deleted_docs()) + segment.hidden.len() as u64;
+        let deleted = segments.iter().map(deleted).sum();
+        Self { segments, searcher, terms, documents: all - deleted, deleted, revision }
+    }
+
+    /// The segment and the document of a key, not deleted, and its copy number.
+    pub(super) fn find_key(&self, copy: Field, key: u64) -> Result<Option<(usize, u32, u64)>> {
+        for (number, segment) in self.segments.iter().enumerate() {
+            let index = segment.reader.inverted_index(copy)?;
+            for copy_number in [0, 1] {
+                let term = Term::from_field_u64(copy, 2 * key + copy_number);
+                if let Some(postings) = index.read_block_postings(&term, IndexRecordOption::Basic)?
+                    && let Some(doc) = postings.docs().iter().find(|doc| !segment.reader.is_deleted(**doc))
+                {
+                    return Ok(Some((number, *doc, copy_number)));
+                }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

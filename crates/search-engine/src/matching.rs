@@ -190,7 +190,6 @@ impl Matcher {
     fn collect(&mut self, plan: &Plan, segment: &Segment, wanted: &dyn Fn(u64) -> bool, matches: &mut Matches) {
         // A name may consist of no words at all.
         let all = plan.weights.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-        let alive = segment.reader.alive_bitset();
         while let Some(next) = self.cursors.iter().filter_map(Cursor::doc).min() {
             let base = next - next % WINDOW;
             for cursor in &mut self.cursors {
@@ -212,7 +211,7 @@ impl Matcher {
                     if !is_answer && (share < LEAST_RELATED_SHARE || matches.answers.len() >= FEW_ANSWERS) {
                         continue;
                     }
-                    if alive.is_none_or(|alive| alive.is_alive(doc)) {
+                    if segment.is_alive(doc) {
                         let key = segment.keys.get_val(doc);
                         if wanted(key) {
                             matches.complete += usize::from(share > 0.99);

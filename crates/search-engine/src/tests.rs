@@ -1,6 +1,7 @@
 //! What users and the server may rely on, asked through the public interface.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::{Document, Index};
@@ -16,7 +17,7 @@ fn index(documents: &[Document]) -> Index {
 }
 
 fn keys(index: &Index, query: &str) -> Vec<u64> {
-    let found = index.search(query, &|_| true, &|_| 0.0, None, 100).expect("the index answers");
+    let found = index.search(query, &|_| true, &|_| 0.0, None, 1_000).expect("the index answers");
     assert_eq!(found.total, found.hits.len());
     found.hits.iter().map(|(key, _)| *key).collect()
 }
@@ -238,6 +239,61 @@ fn changes_are_visible_when_apply_returns() {
     }
     index.rest().expect("background work ends");
     assert_eq!(keys(&index, "Version39"), [5]);
+}
+
+#[test]
+fn an_index_that_was_changed_answers_like_one_that_is_rebuilt() {
+    let changed = index(&samples());
+    let mut documents: BTreeMap<u64, Document> = samples().into_iter().map(|d| (d.key, d)).collect();
+    let mut random = 7_u64;
+    let mut roll = |end: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    for revision in 2..400 {
+        let new: Vec<Document> = (0..1 + roll(9))
+            .map(|_| {
+                let (key, number) = (1 + roll(900), roll(30));
+                document(key, &format!("tool-{key}"), &format!("日志 {number}"), &format!("docker word{number}"))
+            })
+            .collect();
+        let gone: Vec<u64> = if roll(40) == 0 { vec![1 + roll(900)] } else { Vec::new() };
+        gone.iter().for_each(|key| drop(documents.remove(key)));
+        documents.extend(new.iter().map(|document| (document.key, document.clone())));
+        changed.apply(new, &gone, revision).expect("the change is applied");
+        if roll(100) == 0 {
+            changed.rest().expect("the change is written");
+        }
+        assert_eq!((changed.revision(), changed.documents()), (revision, documents.len() as u64));
+        assert!(changed.segments() < 30, "{}", changed.segments());
+        if revision % 20 == 0 {
+            let rebuilt = index(&documents.values().cloned().collect::<Vec<_>>());
+            for query in ["docker", "word7", "日志 7", "tool-77", "wrod7"] {
+                let sorted = |index: &Index| {
+                    let mut found = keys(index, query);
+                    found.sort_unstable();
+                    found
+                };
+                // Deleted documents still count as such that have a word, so ranks may differ.
+                assert_eq!(sorted(&changed), sorted(&rebuilt), "{query} at {revision}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_index_lacks_after_a_restart_is_told_by_its_revision() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("search");
+    let index = Index::open_or_create(&path).expect("an index").index;
+    index.rebuild(samples().into_iter(), 1, |_| {}).expect("the index is filled");
+    index.apply(vec![document(8, "early", "Early", "")], &[], 2).expect("the change is applied");
+    index.rest().expect("the change is written");
+    index.apply(vec![document(9, "late", "Late", "")], &[], 3).expect("the change is applied");
+    assert_eq!((keys(&index, "early"), keys(&index, "late")), (vec![8], vec![9]));
+    drop(index);
+    let index = Index::open_or_create(&path).expect("an index").index;
+    assert_eq!((index.revision(), keys(&index, "early"), keys(&index, "late")), (2, vec![8], vec![]));
 }
 
 #[test]

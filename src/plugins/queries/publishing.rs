@@ -16,7 +16,7 @@ pub struct Locked {
 }
 
 /// Makes the plugin's row when its id is free, this version current and `owner` its first owner; true
-/// when it did. Ask [`super::taken`] first: a failed insert uses up a key, and keys are the index of an array.
+/// when it did. Ask [`super::lock_and_find_taken`] first: a failed insert uses up a key, and keys are the index of an array.
 pub async fn claim(db: &mut PgConnection, manifest: &Manifest, owner: i64) -> Result<bool> {
     let made = query!(
         "with plugin as (

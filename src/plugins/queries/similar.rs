@@ -1,6 +1,6 @@
 //! Ids and names that resemble others.
 
-use sqlx::{PgConnection, PgExecutor, query, query_scalar};
+use sqlx::{PgConnection, PgExecutor, query_scalar};
 
 use crate::error::Result;
 
@@ -10,61 +10,51 @@ pub struct Taken {
     pub is_retired: bool,
 }
 
-pub async fn taken(db: &mut PgConnection, id: &str) -> Result<Taken> {
+/// Tells whether an id is taken. Until the transaction ends, keeps others from making a plugin whose id or name is the
+/// same when folded.
+pub async fn lock_and_find_taken(db: &mut PgConnection, id: &str, folded_name: &str) -> Result<Taken> {
     Ok(sqlx::query_as!(
         Taken,
         r#"select exists (select from plugins where id = $1) as "is_known!",
-               exists (select from retired_ids where id = $1) as "is_retired!""#,
-        id
+               exists (select from retired_ids where id = $1) as "is_retired!"
+           from (select count(pg_advisory_xact_lock(key)) from (
+               select unnest(array[hashtextextended(folded_id($1), 8), hashtextextended($2, 9)]) as key order by key) keys) locked"#,
+        id,
+        folded_name
     )
     .fetch_one(db)
     .await?)
 }
 
-/// Until the transaction ends, keeps others from making a plugin whose id or name is the same when folded.
-pub async fn lock_folded(db: &mut PgConnection, id: &str, folded_name: &str) -> Result<()> {
-    query!(
-        "select pg_advisory_xact_lock(key) as locked from (
-             select unnest(array[hashtextextended(folded_id($1), 8), hashtextextended($2, 9)]) as key order by key) keys",
-        id,
-        folded_name
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
+/// What of others may resemble a new plugin.
+pub struct Resembling {
+    /// Whether an administrator has decided that this user may publish this id, whatever it resembles.
+    pub is_reserved: bool,
+    /// The id of one that is the same when folded.
+    pub same: Option<String>,
+    /// Ids and names of the newest: memory may not know them yet.
+    pub newest_ids: Vec<String>,
+    pub newest_names: Vec<String>,
 }
 
-/// A plugin that this user does not own, and of which the folded id is the same.
-pub async fn same_when_folded(db: &mut PgConnection, id: &str, user: i64) -> Result<Option<String>> {
-    let found = query_scalar!(
-        "select id from plugins p where folded_id(id) = folded_id($1) and id <> $1
-         and not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $2)
-         order by downloads desc, id limit 1",
+/// Which of the plugins that a user does not own resemble a new one, or are among the newest ones.
+pub async fn resembling(db: &mut PgConnection, id: &str, user: i64, newest: i64) -> Result<Resembling> {
+    Ok(sqlx::query_as!(
+        Resembling,
+        r#"select exists (select from reserved_names where id = $1 and (user_id is null or user_id = $2)) as "is_reserved!",
+               (select (array_agg(id order by downloads desc, id))[1] from plugins p
+                where folded_id(id) = folded_id($1) and id <> $1
+                and not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $2)) as same,
+               coalesce(array_agg(id order by key), '{}') as "newest_ids!",
+               coalesce(array_agg(name order by key), '{}') as "newest_names!"
+           from (select id, name, key from plugins order by key desc limit $3) p
+           where not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $2)"#,
         id,
-        user
-    );
-    Ok(found.fetch_optional(db).await?)
-}
-
-/// Ids and names of those of the newest plugins that this user does not own; memory may not know them yet.
-pub async fn newest_of_others(db: &mut PgConnection, user: i64, limit: i64) -> Result<Vec<(String, String)>> {
-    let rows = query!(
-        "select id, name from (select id, name from plugins order by key desc limit $2) p
-         where not exists (select from plugin_owners o where o.plugin_id = p.id and o.user_id = $1)",
         user,
-        limit
-    );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|r| (r.id, r.name)).collect())
-}
-
-/// Whether an administrator has decided that this user may publish this id, whatever it resembles.
-pub async fn is_reserved_for(db: &mut PgConnection, id: &str, user: i64) -> Result<bool> {
-    let found = query_scalar!(
-        "select 1 as one from reserved_names where id = $1 and (user_id is null or user_id = $2)",
-        id,
-        user
-    );
-    Ok(found.fetch_optional(db).await?.is_some())
+        newest
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 /// Lets a user, or everybody, publish an id whatever it resembles; true when nothing was decided of it before.
