@@ -31,6 +31,7 @@ pub struct Holder {
 }
 
 pub struct TokenHolder {
+    pub id: i64,
     pub user_id: i64,
     pub username: String,
     pub is_active: bool,
@@ -431,7 +432,7 @@ pub async fn use_api_token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Optio
         "with used as (
              update api_tokens set last_used_at = now()
              where token_hash = $1 and expires_at > now() and coalesce(last_used_at, 'epoch') < now() - interval '1 minute')
-         select u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern
+         select t.id, u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern
          from api_tokens t join users u on u.id = t.user_id
          where t.token_hash = $1 and t.expires_at > now()",
         hash

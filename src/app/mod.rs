@@ -4,7 +4,7 @@ mod jobs;
 mod routes;
 
 pub use jobs::{start as start_jobs, tidy_once};
-pub use routes::router;
+pub use routes::{gateway_router, registry_router, router};
 
 use std::sync::Arc;
 
@@ -23,14 +23,17 @@ use crate::{
         monitor::DatabaseMonitor,
         redis::Redis,
     },
+    gateway::Gateway,
     http::{cache::Cache, health::Health},
     limits::Limits,
     observe::metrics::Metrics,
     plugins::{self, Files, KnownDetails, Plugins, Turns},
     ratings::Ratings,
+    registry::Registry,
     reports::Reports,
     search::Search,
     storage::Storage,
+    upstream::Upstream,
     web::{Drafts, Web},
 };
 
@@ -53,6 +56,9 @@ pub struct App {
     pub search: Arc<Search>,
     pub ratings: Arc<Ratings>,
     pub reports: Arc<Reports>,
+    pub upstream: Arc<Upstream>,
+    pub registry: Arc<Registry>,
+    pub gateway: Arc<Gateway>,
     pub admin: Arc<Admin>,
     pub web: Arc<Web>,
 }
@@ -87,6 +93,26 @@ impl App {
         let accounts = Arc::new(accounts);
         let catalogue = Catalogue::new(db.clone(), database.clone(), cache.clone(), entries, config.public_url());
         let catalogue = Arc::new(catalogue);
+        let upstream = Arc::new(Upstream::new(&config)?);
+        let registry = Registry::new(
+            db.clone(),
+            database.clone(),
+            accounts.clone(),
+            feed.clone(),
+            upstream.clone(),
+            config.registry.clone(),
+            metrics.clone(),
+        );
+        let registry = Arc::new(registry);
+        let gateway = Gateway::new(
+            registry.clone(),
+            accounts.clone(),
+            upstream.clone(),
+            limits.clone(),
+            metrics.clone(),
+            &config,
+        );
+        let gateway = Arc::new(gateway);
         let plugins = Arc::new(Plugins {
             db: db.clone(),
             database,
@@ -147,6 +173,9 @@ impl App {
             search,
             ratings,
             reports,
+            upstream,
+            registry,
+            gateway,
             admin,
             web,
         };

@@ -252,7 +252,8 @@ impl Server {
             async move {
                 guard.wait_for_turn().await;
                 let mut response = app.oneshot(request).await?;
-                response.headers_mut().insert(DATE, server.date.at(OffsetDateTime::now_utc()));
+                // What was answered by a service has the date of that.
+                response.headers_mut().entry(DATE).or_insert_with(|| server.date.at(OffsetDateTime::now_utc()));
                 if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
