@@ -147,6 +147,7 @@ impl App {
             search: search.clone(),
             ratings: ratings.clone(),
             reports: reports.clone(),
+            registry: registry.clone(),
             admin: admin.clone(),
             cache: cache.clone(),
             derived: derived.clone(),

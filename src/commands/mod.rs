@@ -5,6 +5,7 @@ mod health;
 mod import;
 mod search;
 mod serve;
+mod service;
 mod start;
 mod store;
 
@@ -80,6 +81,9 @@ enum Command {
     /// Looks after the packages on disk
     #[command(subcommand)]
     Store(store::Store),
+    /// Looks at services that have registered
+    #[command(subcommand)]
+    Service(service::Service),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -137,6 +141,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Search(command) => search::run(config, command).await,
         Command::Health => health::run(&config).await,
         Command::Store(command) => store::run(&config, command).await,
+        Command::Service(command) => service::run(&config, command).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);
             Ok(())

@@ -81,7 +81,8 @@ impl Progress {
         })
     }
 
-    fn moved(&self) {
+    /// A piece has passed, or an attempt begins.
+    pub fn moved(&self) {
         self.last.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 

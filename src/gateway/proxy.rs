@@ -275,15 +275,15 @@ impl Attempt<'_> {
         let head = self.service.head_timeout.unwrap_or(head);
         let pause = self.gateway.idle_timeout();
         let mut sending = pin!(sending);
-        let began = Instant::now();
+        self.progress.moved();
         loop {
-            let (deadline, _) = self.progress.deadline(head, pause);
-            let deadline = deadline.max(began + head.min(pause));
+            // Who is waited for may change meanwhile.
+            let wake = self.progress.deadline(head, pause).0.min(Instant::now() + head.min(pause));
             tokio::select! {
                 sent = &mut sending => return sent.map_err(|fault| self.failure(fault)),
-                () = sleep_until(deadline) => {
+                () = sleep_until(wake) => {
                     let (deadline, slow) = self.progress.deadline(head, pause);
-                    if Instant::now() >= deadline.max(began) {
+                    if Instant::now() >= deadline {
                         return Err(Failure::Slow(slow));
                     }
                 }

@@ -178,6 +178,11 @@ impl InstanceState {
         }
     }
 
+    /// Requests that it is answering, for people.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
     /// Notes a health check.
     pub(super) fn checked(&self, has_passed: bool, failures: u32, passes: u32) {
         if has_passed {

@@ -1,6 +1,6 @@
 //! What the registry shows.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -93,7 +93,7 @@ impl InstanceObject {
             status: instance.state.status(),
             last_heartbeat: instance.last_seen(),
             registered_at: instance.registered_at,
-            in_flight: instance.state.in_flight.load(Relaxed),
+            in_flight: instance.state.in_flight(),
         }
     }
 }

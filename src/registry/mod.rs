@@ -16,6 +16,7 @@ mod model;
 mod queries;
 mod register;
 mod snapshot;
+mod stored;
 mod traffic;
 
 pub use caller::{RegistryApi, is_trusted_peer};
@@ -24,6 +25,7 @@ pub use endpoints::Endpoints;
 pub use instance::{Instance, InstanceState, Status};
 pub use model::{Endpoint, is_reserved, is_service_name};
 pub use snapshot::{Service, Snapshot, Version, version_number};
+pub use stored::{StoredInstance, StoredService, list_stored};
 pub use traffic::{Minute, Traffic};
 
 use std::{
@@ -116,6 +118,11 @@ impl Registry {
     /// How the registry is configured.
     pub fn config(&self) -> &config::Registry {
         &self.config
+    }
+
+    /// Whether there is a registry.
+    pub fn is_enabled(&self) -> bool {
+        self.config.enabled
     }
 
     /// Whether so many leases ran out at a time that none expires.

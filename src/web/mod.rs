@@ -34,6 +34,7 @@ mod redirect;
 mod rendered;
 mod reports;
 mod reviews;
+mod services;
 mod sign_in;
 mod site;
 mod tokens;
@@ -61,6 +62,7 @@ use crate::{
     },
     plugins::{self, Plugins},
     ratings::Ratings,
+    registry::Registry,
     reports::Reports,
     search::Search,
 };
@@ -74,6 +76,7 @@ pub struct Web {
     pub(crate) search: Arc<Search>,
     pub(crate) ratings: Arc<Ratings>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) derived: Arc<DerivedData>,
@@ -93,7 +96,8 @@ impl AsRef<Accounts> for Web {
 
 /// Every page, form and asset of the website.
 pub fn router(web: Arc<Web>) -> Routes {
-    pages().with_state(web)
+    let services = if web.registry.is_enabled() { services::pages() } else { Routes::new() };
+    pages().merge(services).with_state(web)
 }
 
 fn pages() -> Routes<Arc<Web>> {
