@@ -18,7 +18,7 @@ pub use queries::{
     find_active_user, find_by_id, find_user, find_users, list_api_tokens, live_sessions, plugins_shown_with,
     set_active, set_role, set_verified,
 };
-pub use register::{NewUser, create_account};
+pub use register::{NewUser, create_account, is_username};
 pub use session::{BrowserSession, Login, sign_in};
 pub use token::{Use, load_or_create_secret, random_hex};
 pub use user::{Administrator, CurrentUser, Scope, SessionUser, find_caller, find_session_user};

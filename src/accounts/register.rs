@@ -58,10 +58,14 @@ impl NewUser {
     }
 }
 
+/// Whether an account can have this name.
+pub fn is_username(name: &str) -> bool {
+    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
 fn read_username(fields: &mut Fields) -> String {
     let username = fields.text("username");
-    let is_plain = username.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fields.has("username") && !(is_plain && (3..=50).contains(&username.len())) {
+    if fields.has("username") && !is_username(&username) {
         let (zh, en) =
             ("应为 3–50 个字母、数字、下划线或连字符", "must be 3–50 letters, digits, underscores or hyphens");
         fields.fault("username", zh, en);

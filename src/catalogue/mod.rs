@@ -190,13 +190,6 @@ impl Lists {
         self.generation.fetch_add(1, atomic::Ordering::Release);
     }
 
-    /// A plugin as a page lists it; none when it is not listed.
-    pub fn find_listed(&self, id: &str) -> Option<Listed> {
-        let state = self.read();
-        let row = state.row(*state.by_id.get(id)?)?;
-        Some(row.listed())
-    }
-
     /// Changes whenever any list may; means nothing in another process.
     pub fn generation(&self) -> u64 {
         self.generation.load(atomic::Ordering::Acquire)

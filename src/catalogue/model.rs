@@ -25,9 +25,7 @@ impl TryFrom<String> for PluginId {
     type Error = &'static str;
 
     fn try_from(id: String) -> Result<Self, Self::Error> {
-        let is_id = (3..=50).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        if is_id { Ok(Self(id)) } else { Err("no plugin can have this id") }
+        if package::is_valid_id(&id) { Ok(Self(id)) } else { Err("no plugin can have this id") }
     }
 }
 
@@ -54,7 +52,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// The publisher that a row tells of; none when all three are null.
+    /// The publisher in the columns of a row; none when all three are null.
     pub fn of_row(username: Option<String>, display_name: Option<String>, is_verified: Option<bool>) -> Option<Self> {
         Some(Self { username: username?, display_name: display_name?, is_verified: is_verified? })
     }

@@ -39,7 +39,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config,
-    http::connection::{ConnectionLimiter, ConnectionPermit, CountingStream, Timeouts},
+    http::connection::{ConnectionLimiter, ConnectionPermit, CountingStream, RequestBody, Timeouts},
 };
 
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
@@ -242,9 +242,12 @@ impl Server {
             return;
         }
         let service = service_fn(|request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             let has_body = !http_body::Body::is_end_stream(request.body());
+            let mut request = match has_body {
+                true => request.map(|body| Body::new(RequestBody::new(body, stats.clone()))),
+                false => request.map(Body::new),
+            };
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             let mut guard = stats.begin_request(request.version(), has_body);
             let has_one_stream = request.version() < Version::HTTP_2;
             let app = app.clone();

@@ -255,7 +255,7 @@ impl Collector {
     fn close(&mut self) {
         let Some(OpenFile { about, hasher, start, .. }) = self.open.take() else { return };
         let PackagedFile { path, size, executable } = about;
-        let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(hasher.finalize());
         let (text, place) = self.keep(start);
         self.files.push(StoredFile { path, size, executable, hash, text, place });
     }

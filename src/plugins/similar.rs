@@ -35,7 +35,8 @@ pub(super) async fn check(
     if let Some(other) = queries::same_when_folded(db, &manifest.id, user.id).await? {
         return Err(too_similar(&manifest.id, "id", &other));
     }
-    let field = |other: &str, other_name: &str| similar_field(manifest, &name, other, other_name);
+    let new = NewPlugin { id: &manifest.id, name: &name, first: letters(&manifest.name).next() };
+    let field = |other: &str, other_name: &str| new.similar_field(other, other_name);
     for (other, other_name) in queries::newest_of_others(db, user.id, NEWEST).await? {
         if let Some(field) = field(&other, &other_name) {
             return Err(too_similar(&manifest.id, field, &other));
@@ -49,21 +50,32 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// What of a new plugin can be taken for another one's.
-fn similar_field(manifest: &Manifest, folded_name: &str, other: &str, other_name: &str) -> Option<&'static str> {
-    // Somebody else has just made this very plugin: claiming it tells so.
-    if other == manifest.id {
-        return None;
+/// What a new plugin is compared by.
+struct NewPlugin<'a> {
+    id: &'a str,
+    /// Its folded name.
+    name: &'a str,
+    /// The first letter of its name: most names differ in it already, and folding them whole takes longer.
+    first: Option<char>,
+}
+
+impl NewPlugin<'_> {
+    /// What of it can be taken for another one's.
+    fn similar_field(&self, other: &str, other_name: &str) -> Option<&'static str> {
+        // Somebody else has just made this very plugin: claiming it tells so.
+        if other == self.id {
+            return None;
+        }
+        if is_one_edit(self.id.as_bytes(), other.as_bytes()) {
+            return Some("id");
+        }
+        let may_be_same = match (self.first, letters(other_name).next()) {
+            // `rn` folds to `m`, and `vv` to `w`.
+            (Some(a), Some(b)) => a == b || "rmvw".contains(a) && "rmvw".contains(b),
+            _ => false,
+        };
+        (may_be_same && folded(other_name) == self.name).then_some("name")
     }
-    if is_one_edit(manifest.id.as_bytes(), other.as_bytes()) {
-        return Some("id");
-    }
-    // Most names differ in their first letter already; folding them whole takes longer.
-    let may_be_same = match (letters(&manifest.name).next(), letters(other_name).next()) {
-        (Some(a), Some(b)) => a == b || "rmvw".contains(a) && "rmvw".contains(b),
-        _ => false,
-    };
-    (may_be_same && folded(other_name) == folded_name).then_some("name")
 }
 
 fn too_similar(id: &str, field: &str, other: &str) -> Error {

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::Search;
 use crate::{
+    accounts::is_username,
     catalogue::{Filter, Listed, Order, PluginList, Sort, StatusFilter, fill_page},
     error::Result,
     http::{
@@ -265,10 +266,6 @@ fn qualified(words: &str, filter: &Filter) -> (String, Filter) {
         rest.push(' ');
     }
     (rest, filter)
-}
-
-fn is_username(name: &str) -> bool {
-    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// The tags of everything that is wanted, most used first.

@@ -42,10 +42,6 @@ impl Disk {
         Ok(Self { root: root.into(), small })
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
     /// Gives a received file its name; both survive a power cut afterwards.
     pub(super) async fn keep(&self, received: Received, name: &str) -> Result<()> {
         let target = self.root.join(name);

@@ -328,14 +328,6 @@ impl Storage {
             _ => Ok(()),
         }
     }
-
-    /// The file of a kept package, when packages are files on this machine.
-    pub fn local_path(&self, path: &str) -> Option<std::path::PathBuf> {
-        match &self.backend {
-            Backend::Disk(disk) => Some(disk.path(path)),
-            Backend::S3(_) => None,
-        }
-    }
 }
 
 fn make_incoming(root: &Path) -> io::Result<Arc<Path>> {

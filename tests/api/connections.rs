@@ -451,3 +451,37 @@ async fn several_listeners_end_together(db: PgPool) {
         assert!(reqwest::get(address).await.is_err(), "{address} still answers");
     }
 }
+
+/// A connection that is kept for a next request holds up nobody who stops the server, whatever its last one was.
+#[tokio::test]
+async fn idle_connections_do_not_delay_the_end_of_the_server() {
+    use axum::{Router, body::Body, routing::any};
+    use marketplace::http::server;
+
+    let settings = marketplace::config::Config::default().server;
+    let app = Router::new()
+        .route("/read", any(async |_: Bytes| "read"))
+        .route("/begin", any(async |body: Body| drop(body.into_data_stream().next().await)))
+        .route("/ignore", any(async || "ignored"));
+    for path in ["/read", "/begin", "/ignore"] {
+        for rest in [
+            "GET|\r\n",
+            "POST|content-length: 5\r\n\r\nhello",
+            "POST|transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let listener = server::listen("127.0.0.1", 0).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let (app, settings) = (app.clone(), settings.clone());
+            let serving = tokio::spawn(async move {
+                server::serve(vec![(listener, app)], &settings, async { drop(stopped.await) }).await;
+            });
+            let (method, rest) = rest.split_once('|').unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{rest}");
+            let _held = connection_with("127.0.0.1", address, request.as_bytes()).await;
+            stop.send(()).unwrap();
+            let ended = tokio::time::timeout(Duration::from_secs(10), serving).await;
+            assert!(ended.is_ok(), "the server does not end after {request:?}");
+        }
+    }
+}

@@ -80,13 +80,13 @@ fill() {
         register "$user"
         sign_in "$user" >>"$cache/tokens"
     done
-    read -r ada <"$cache/tokens"
+    { read -r ada && read -r bob; } <"$cache/tokens"
     package hello 1.0.0 20000
     package hello 1.1.0 20000
     package other 0.9.0 200000
     [ "$(publish "$ada" hello 1.0.0)" = 201 ] && [ "$(publish "$ada" hello 1.1.0)" = 201 ] &&
         [ "$(publish "$ada" other 0.9.0)" = 201 ] || fails "cannot publish"
-    api "$url/api/v1/plugins/hello/ratings" -H "authorization: Bearer $ada" -H 'content-type: application/json' \
+    api "$url/api/v1/plugins/hello/ratings" -H "authorization: Bearer $bob" -H 'content-type: application/json' \
         -d '{"rating":4,"review":"好用"}' | jq -e .success >/dev/null || fails "cannot rate"
     api "$url/api/v1/plugins/hello/download" | sha256sum >"$cache/hello.sha256"
     local n
@@ -531,7 +531,7 @@ test_backups() {
     # Between two backups a version and a rating are written, and a minute's run of cron comes by.
     package between 1.0.0
     [ "$(publish "$ada" between 1.0.0)" = 201 ] || fails "cannot publish"
-    api "$url/api/v1/plugins/between/ratings" -H "authorization: Bearer $ada" -H 'content-type: application/json' -d '{"rating":5}' >/dev/null
+    api "$url/api/v1/plugins/between/ratings" -H "authorization: Bearer $(sign_in bob)" -H 'content-type: application/json' -d '{"rating":5}' >/dev/null
     sleep 1.5
     at=$(date --utc '+%Y-%m-%d %H:%M:%SZ')
     sleep 1.5

@@ -53,8 +53,8 @@ pub(super) fn word_list(file: &'static str) -> Vec<&'static str> {
     words
 }
 
-/// Cuts a run of Chinese characters at fillers and generic words; tells of each stretch whether it
-/// says at most that a plugin is looked for.
+/// Cuts a run of Chinese characters at fillers and generic words. A stretch is marked when it only says that a
+/// plugin is looked for.
 pub(super) fn stretches(run: &str) -> Vec<(&str, bool)> {
     let mut found = Vec::new();
     let mut start = 0;

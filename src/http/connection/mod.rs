@@ -5,12 +5,14 @@
 //! full, those without a request in progress are closed to make room for new ones.
 
 mod limiter;
+mod request_body;
 mod stats;
 mod stream;
 mod timeouts;
 mod unsent;
 
 pub use limiter::{ConnectionLimiter, ConnectionPermit};
+pub use request_body::RequestBody;
 pub use stats::{ConnectionStats, RequestGuard};
 pub use stream::CountingStream;
 pub use timeouts::Timeouts;

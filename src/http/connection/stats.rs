@@ -43,8 +43,8 @@ pub struct ConnectionStats {
     pub(super) sent: AtomicU64,
     /// Whether the socket takes no more bytes for now.
     pub(super) is_write_blocked: AtomicBool,
-    /// Whether the last request had a body, which may not have been read to its end.
-    pub(super) has_request_body: AtomicBool,
+    /// Whether the last request has a body that is not read to its end.
+    pub(super) has_unread_body: AtomicBool,
     /// Whether all is sent, and what the client still sends is discarded.
     pub(super) is_discarding: AtomicBool,
     pub(super) is_http2: AtomicBool,
@@ -78,7 +78,7 @@ impl ConnectionStats {
             received: AtomicU64::default(),
             sent: AtomicU64::default(),
             is_write_blocked: AtomicBool::default(),
-            has_request_body: AtomicBool::default(),
+            has_unread_body: AtomicBool::default(),
             is_discarding: AtomicBool::default(),
             is_http2: AtomicBool::default(),
             idle_since: AtomicU64::new(now()),
@@ -116,7 +116,7 @@ impl ConnectionStats {
         self.handled.fetch_add(1, Relaxed);
         let is_http2 = version == Version::HTTP_2;
         self.is_http2.store(is_http2, Relaxed);
-        self.has_request_body.store(has_body && !is_http2, Relaxed);
+        self.has_unread_body.store(has_body && !is_http2, Relaxed);
         RequestGuard {
             stats: self.clone(),
             is_answered: false,

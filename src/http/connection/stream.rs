@@ -74,7 +74,7 @@ impl AsyncWrite for CountingStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.stats.is_discarding.load(Relaxed) {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            if !self.stats.has_request_body.load(Relaxed) {
+            if !self.stats.has_unread_body.load(Relaxed) {
                 return Poll::Ready(Ok(()));
             }
             self.stats.is_discarding.store(true, Relaxed);

@@ -13,6 +13,9 @@ use crate::{config, http::body::MIN_BYTES_PER_SECOND};
 /// How long an HTTP/2 client may take to acknowledge that its idle connection is closed.
 const GOAWAY_TIME: Duration = Duration::from_millis(100);
 
+/// How long to wait for more of a request body that is discarded.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
 /// Client timeouts.
 #[derive(Clone, Copy)]
 pub struct Timeouts {
@@ -43,6 +46,15 @@ struct Idle {
     headers_since: Option<Instant>,
 }
 
+/// The rest of a request body, which is discarded.
+#[derive(Clone, Copy)]
+struct Discarding {
+    since: Instant,
+    /// When some of it arrived last.
+    last: Instant,
+    received: u64,
+}
+
 impl ConnectionStats {
     /// Completes with the reason when the client has exceeded one of its timeouts.
     pub async fn wait_for_timeout(&self, timeouts: Timeouts) -> &'static str {
@@ -52,12 +64,20 @@ impl ConnectionStats {
         let mut idle = Idle { since: Instant::now(), begun: 0, received: 0, headers_since: Some(Instant::now()) };
         // Since when the client has been waited for, and the bytes sent until then.
         let mut waiting: Option<(Instant, u64)> = None;
-        let mut discarding_since = None;
+        let mut discarding: Option<Discarding> = None;
         loop {
             tokio::time::sleep(period).await;
             if self.is_discarding.load(Relaxed) {
-                if discarding_since.get_or_insert_with(Instant::now).elapsed() >= timeouts.stall {
+                let now = Discarding { since: Instant::now(), last: Instant::now(), received: read(&self.received) };
+                let before = discarding.get_or_insert(now);
+                if now.received != before.received {
+                    (before.received, before.last) = (now.received, now.last);
+                }
+                if before.since.elapsed() >= timeouts.stall {
                     return "it goes on sending a body that was refused";
+                }
+                if before.last.elapsed() >= LINGER_TIME {
+                    return "it has sent no more of a body that was refused";
                 }
                 continue;
             }
