@@ -86,7 +86,9 @@ impl App {
         let journal = Arc::new(Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?);
         let limits = Arc::new(Limits::new(config.limits.clone()));
         let derived = Arc::<DerivedData>::default();
-        let health = Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone());
+        let has_registry = config.registry.enabled;
+        let health =
+            Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone(), has_registry);
         let health = Arc::new(health);
         let accounts =
             Accounts::new(db.clone(), database.clone(), limits.clone(), feed.clone(), config.auth.clone(), &secret);

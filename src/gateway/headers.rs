@@ -1,6 +1,6 @@
 //! What of the headers passes, and what is added.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::{Call, GATEWAY_ERROR, Gateway, Listener, authenticate::role_of};
 use crate::{
@@ -61,6 +61,19 @@ fn remove_of_connection(headers: &mut HeaderMap) {
     }
     for name in OF_CONNECTION {
         headers.remove(name);
+    }
+}
+
+/// Writes what HTTP/2 says otherwise as HTTP/1.1 does: the host, and cookies in one header (RFC 9113, 8.2.3, 8.3.1).
+pub(super) fn from_http2(uri: &Uri, headers: &mut HeaderMap) {
+    if let Some(authority) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+        headers.insert(header::HOST, authority);
+    }
+    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
     }
 }
 

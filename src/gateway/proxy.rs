@@ -78,6 +78,9 @@ impl Gateway {
         let version = choose::version(service, request.headers().get("x-service-version"));
         let (mut parts, body) = request.into_parts();
         let uri = std::mem::take(&mut parts.uri);
+        if parts.version == HttpVersion::HTTP_2 {
+            headers::from_http2(&uri, &mut parts.headers);
+        }
         let target = Target::of(uri.path())?;
         // Who may not call learns nothing of its instances.
         let nothing = crate::registry::Endpoints::default();

@@ -17,7 +17,7 @@ use axum::{
     body::Body,
     extract::ConnectInfo,
     http::{
-        HeaderValue, Version,
+        HeaderValue, StatusCode, Version,
         header::{CONNECTION, DATE},
     },
 };
@@ -257,7 +257,8 @@ impl Server {
                 let mut response = app.oneshot(request).await?;
                 // What was answered by a service has the date of that.
                 response.headers_mut().entry(DATE).or_insert_with(|| server.date.at(OffsetDateTime::now_utc()));
-                if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
+                let is_http = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+                if has_one_stream && is_http && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(guard.answer(response).await)

@@ -149,6 +149,11 @@ impl Snapshot {
         self.services().count()
     }
 
+    /// How many services requests are sent to, and how many there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.services().filter(|service| service.is_routed()).count(), self.count())
+    }
+
     /// How many services are kept, those that are gone included.
     pub(super) fn count_all(&self) -> usize {
         self.by_name.len()

@@ -91,7 +91,7 @@ async fn the_documents_program_runs_unchanged() {
     let (gateway, direct) = (Client::at("http://localhost:8000"), Client::at("http://localhost:8010"));
     for path in ["hello?name=Developer", "data", "data/7", "health", ""] {
         let through = gateway.get(&format!("//api/my-plugin/{path}")).await;
-        let beside = direct.get(&format!("///{path}")).await;
+        let beside = direct.get(&format!("//{path}")).await;
         assert_eq!((through.status(), &through.bytes), (beside.status(), &beside.bytes), "{path}");
     }
     let item = serde_json::json!({"title": "测试数据", "content": "这是测试内容"});
@@ -109,4 +109,33 @@ async fn the_documents_program_runs_unchanged() {
     gateway.get("//api/my-plugin/hello").await.expect(404);
     server.signal(Signal::TERM);
     assert!(timeout(PATIENCE, server.child.wait()).await.unwrap().unwrap().success());
+}
+
+#[tokio::test]
+async fn the_tours_of_the_readmes_work() {
+    for name in ["README.md", "README.zh-CN.md"] {
+        let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let tour = readme.split("<!-- services -->\n```sh\n").nth(1).unwrap().split("```").next().unwrap().to_owned();
+        let place = TempDir::new().unwrap();
+        std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_marketplace"));
+        server.env_clear().env("PATH", std::env::var("PATH").unwrap()).arg("--data-dir").arg(place.path().join("data"));
+        server.args(["--port", "0", "--set", "registry.listen=127.0.0.1:0", "--set", "gateway.listen=127.0.0.1:0"]);
+        let mut server = Program::start(server.args(["serve", "--document-ports"]).current_dir(place.path()));
+        let registry = server.line("registry: http://").await["registry: ".len()..].to_owned();
+        let gateway = server.line("gateway: http://").await["gateway: ".len()..].to_owned();
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let tour = tour.replace("http://127.0.0.1:8001", &registry).replace("http://127.0.0.1:8000", &gateway);
+        // A shell that obeys `kill %1` as one that is typed into does.
+        let tour = format!("set -em\n{}", tour.replace("8010", &free.to_string()));
+        let done = timeout(PATIENCE, Command::new("bash").arg("-c").arg(tour).current_dir(place.path()).output());
+        let done = done.await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{name}: {said} {}", String::from_utf8_lossy(&done.stderr));
+        for text in ["\"name\":\"files\"", "Directory listing", "\"instance_ids\":[\"", "\"status\":\"healthy\""] {
+            assert!(said.contains(text), "{name}: {text}: {said}");
+        }
+        server.signal(Signal::TERM);
+        assert!(timeout(PATIENCE, server.child.wait()).await.unwrap().unwrap().success());
+    }
 }

@@ -8,10 +8,14 @@ mod client;
 mod document;
 mod gateway;
 mod hostile;
+mod outages;
 #[path = "../support/package_builder.rs"]
 #[expect(dead_code, reason = "the package suite uses all of it")]
 mod package_builder;
 mod pages;
+#[path = "../outages/proxy.rs"]
+#[expect(dead_code, reason = "the outages suite uses all of it")]
+mod proxy;
 mod registry;
 mod server;
 mod service;
