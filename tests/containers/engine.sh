@@ -23,12 +23,10 @@ why_not() {
 }
 
 start_engine() {
-    local missing=() options=()
-    has dockerd || missing+=(docker.io)
-    has iptables || missing+=(iptables)
-    has debootstrap || missing+=(debootstrap)
-    has jq || missing+=(jq)
-    has python3 || missing+=(python3)
+    local missing=() options=() need
+    for need in dockerd=docker.io iptables debootstrap jq python3 curl openssl rclone ip=iproute2 pgrep=procps; do
+        has "${need%=*}" || missing+=("${need#*=}")
+    done
     install_packages "${missing[@]}"
     mkdir -p "$cache"
     export DOCKER_HOST=unix://$cache/docker.sock DOCKER_CONFIG=$cache/client
@@ -63,6 +61,24 @@ find_compose() {
             fail "cannot fetch Docker Compose"
     fi
     ln -sf "$program" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+}
+
+# Starts an S3 server on this machine, at $1:$2; what it keeps ends with it.
+start_bucket() {
+    local program=${TEST_PROGRAMS:-}/bin/moto_server
+    if [ ! -x "$program" ]; then
+        program=$cache/programs/bin/moto_server
+        [ -x "$program" ] || (mkdir -p "$cache/programs" && cd "$cache/programs" && install_bucket) || fail "cannot fetch an S3 server"
+    fi
+    "$program" -H "$1" -p "$2" >"$work/bucket.log" 2>&1 </dev/null &
+    bucket=$!
+    for _ in $(seq 300); do
+        curl --silent --output /dev/null "http://$1:$2/" && return
+        kill -0 "$bucket" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 3 "$work/bucket.log" >&2
+    fail "the S3 server does not start"
 }
 
 # Images that docker-compose.yml names, as NAME:TAG, all profiles.
@@ -162,37 +178,50 @@ make_release() {
         /^FROM / { skip = 0 }
         !skip { print }
     ' "$root/Dockerfile" >"$context/Dockerfile"
-    build --network host --label "release=$version" --tag "geektools-marketplace:$version" "$context"
+    build --network host --label "release=$version" --tag "${MARKETPLACE_IMAGE:-geektools-marketplace}:$version" "$context"
 }
 
 # A release that is not well: the program replaced by a shell script.
 make_bad_release() {
     local version=$1 script=$2
-    printf 'FROM geektools-marketplace:1.0.1\nUSER root\nRUN printf %%s\\\\n "#!/bin/sh" %q >/usr/local/bin/marketplace\nUSER marketplace\n' \
-        "$script" | build --tag "geektools-marketplace:$version" -
+    printf 'FROM %s:1.0.1\nUSER root\nRUN printf %%s\\\\n "#!/bin/sh" %q >/usr/local/bin/marketplace\nUSER marketplace\n' \
+        "$MARKETPLACE_IMAGE" "$script" | build --tag "$MARKETPLACE_IMAGE:$version" -
 }
 
-# A clone of the delivered files, with .env as scripts/make-env writes it; $here is its folder.
+# A clone of the delivered files, with .env as scripts/make-env writes it; $here is its folder, $work what its tests write.
+# Each has ports, networks, containers and an image's name of its own.
 make_installation() {
-    here=$cache/installation
-    if [ -d "$here" ]; then (cd "$here" && docker compose --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1) || true; fi
-    rm -rf "$here"
-    mkdir "$here"
+    local number=$1
+    work=$cache/lane-$number here=$cache/lane-$number/installation
+    export COMPOSE_PROJECT_NAME=marketplace-$number MARKETPLACE_IMAGE=geektools-marketplace
+    [ "$number" = 0 ] || MARKETPLACE_IMAGE+=-$number
+    remove_installation "$work"
+    mkdir -p "$here"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard 2>/dev/null | xargs -0 -r cp --parents -t "$here" 2>/dev/null) || true
     [ -x "$here/scripts/deploy" ] || cp -r "$root"/{scripts,deploy,docker-compose.yml} "$here/"
     cd "$here" || return
-    # Names that the engine's own name server does not take; ports beside those of a server that may run here.
-    http=18080 https=18443
+    sed -i "s/172\.30\.42\./172.30.$((42 + number))./; s/fd4d:6b70:6c63:/fd4d:6b70:6c6$((3 + number)):/" docker-compose.yml
+    # Ports beside those of a server that may run here.
+    http=$((18080 + number)) https=$((18443 + number))
     url=https://localhost:$https
     scripts/make-env "$url" >/dev/null 2>&1
     set_env HTTP_PORT "$http"
     set_env HTTPS_PORT "$https"
-    docker tag geektools-marketplace:1.0.1 geektools-marketplace:latest
+    for tag in 1.0.1 latest; do docker tag geektools-marketplace:1.0.1 "$MARKETPLACE_IMAGE:$tag"; done
     # What the machine itself does not allow, a container cannot have.
     if [ "$(ulimit -Hn)" != unlimited ] && [ "$(ulimit -Hn)" -lt 65536 ]; then
         printf 'services:\n  web: {ulimits: {nofile: %s}}\n  nginx: {ulimits: {nofile: %s}}\n' \
             "$(ulimit -Hn)" "$(ulimit -Hn)" >docker-compose.override.yml
     fi
+}
+
+# Ends what is left of an installation, of this run or of one that was killed.
+remove_installation() {
+    local number=${1##*-}
+    if [ -d "$1/installation" ]; then
+        (cd "$1/installation" && COMPOSE_PROJECT_NAME=marketplace-$number docker compose --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1) || true
+    fi
+    rm -rf "$1"
 }
 
 # Sets a line of .env.
@@ -205,15 +234,13 @@ finish() {
     local status=$?
     set +e
     trap '' INT TERM HUP
-    stop_load 2>/dev/null
+    [ ${#lanes[@]} = 0 ] || kill "${lanes[@]}" 2>/dev/null
+    for work in "$cache"/lane-*; do stop_load 2>/dev/null; done
     if [ "${KEEP:-}" = 1 ]; then
-        echo "kept: $cache/installation, DOCKER_HOST=$DOCKER_HOST" >&2
+        echo "kept: $cache/lane-*/installation, DOCKER_HOST=$DOCKER_HOST" >&2
         exit "$status"
     fi
-    if [ -n "${here:-}" ] && [ -d "$here" ]; then
-        (cd "$here" && docker compose --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1)
-        rm -rf "$here"
-    fi
+    for work in "$cache"/lane-*; do remove_installation "$work"; done
     if [ -n "${engine_is_ours:-}" ] && [ -e "$cache/engine.pid" ]; then
         local pid
         pid=$(cat "$cache/engine.pid")

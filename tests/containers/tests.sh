@@ -1,44 +1,64 @@
 # Sourced by scripts/test-containers: what is proven, one function each, on the installation in $here.
 # shellcheck shell=bash disable=SC2154,SC2317,SC2016,SC2046,SC2015,SC2181,SC2013,SC2001
 
-all_tests=(start restore bad_input rolling scaling settings configuration crash failed_deploy certificates clients faults confinement backups alerts)
+# Two installations side by side, because most of the time is spent waiting; tests that replace the data are in the first.
+data_tests=(start restore bad_input backups alerts)
+server_tests=(start rolling scaling settings configuration crash failed_deploy certificates clients faults confinement)
 
+# Runs the tests that are named, or all.
 run_tests() {
-    local name began status wrong=0
-    rows=()
-    [ $# -gt 0 ] || set -- "${all_tests[@]}"
-    [ "$1" = start ] || set -- start "$@"
+    local wrong=0 lane
+    if [ $# -gt 0 ]; then
+        [ "$1" = start ] || set -- start "$@"
+        run_lane 0 "$@" || wrong=1
+    else
+        for lane in 0 1; do
+            if [ "$lane" = 0 ]; then set -- "${data_tests[@]}"; else set -- "${server_tests[@]}"; fi
+            (trap - EXIT && run_lane "$lane" "$@") &
+            lanes+=($!)
+        done
+        for lane in "${lanes[@]}"; do wait "$lane" || wrong=1; done
+        lanes=()
+    fi
+    printf '\n| test | result | figures | time |\n|---|---|---|---|\n'
+    cat "$cache"/lane-*/rows
+    return "$wrong"
+}
+
+# Runs tests one after another on an installation of their own.
+run_lane() {
+    local name began status figures wrong=0
+    make_installation "$1"
+    shift
     for name in "$@"; do
-        began=$SECONDS figures=
-        echo "== $name" >&2
+        began=$SECONDS
         status=ok
         # Not in a condition, where a failing command would go unnoticed.
         set +e
         (
             set -e
             trap - EXIT
+            figures=
             "test_$name"
-            echo "$figures" >"$cache/figures"
+            echo "$figures" >"$work/figures"
         )
         [ $? = 0 ] || { status=FAILED wrong=1; }
         set -e
-        figures=$(cat "$cache/figures" 2>/dev/null) || figures=
-        rm -f "$cache/figures"
+        figures=$(cat "$work/figures" 2>/dev/null) || figures=
+        rm -f "$work/figures"
         stop_load 2>/dev/null || true
-        rows+=("| $name | $status | $figures | $((SECONDS - began)) s |")
-        echo "   $status: $figures ($((SECONDS - began)) s)" >&2
+        echo "| $name | $status | $figures | $((SECONDS - began)) s |" >>"$work/rows"
+        echo "$name: $status: $figures ($((SECONDS - began)) s)" >&2
         # Without servers the others say nothing.
         [ "$name:$status" != start:FAILED ] || break
     done
-    printf '\n| test | result | figures | time |\n|---|---|---|---|\n'
-    printf '%s\n' "${rows[@]}"
     return "$wrong"
 }
 
 # Tools
 
 fails() { echo "   wrong: $*" >&2; return 1; }
-compose() { docker compose "$@" 2>>"$cache/compose.log"; }
+compose() { docker compose "$@" 2>>"$work/compose.log"; }
 servers() { compose ps --quiet web; }
 api() { curl --silent --show-error --insecure --max-time 30 "$@"; }
 status_of() { api --output /dev/null --write-out '%{http_code}' "$@"; }
@@ -56,31 +76,31 @@ register() {
         -d "{\"username\":\"$1\",\"email\":\"$1@example.org\",\"password\":\"correct horse\"}" >/dev/null
 }
 
-# A package in $cache/packages/ID-VERSION.tar.gz, of about so many bytes.
+# A package in $work/packages/ID-VERSION.tar.gz, of about so many bytes.
 package() {
-    local folder=$cache/packages/$1
+    local folder=$work/packages/$1
     mkdir -p "$folder/scripts"
     head -c "${3:-2000}" /dev/urandom | base64 -w 100 | sed 's/^/# /' >"$folder/scripts/run.sh"
     cat >"$folder/info.json" <<END
 {"id":"$1","name":"Plugin $1","version":"$2","description":"A plugin to say hello","author":"ada",
  "scripts":[{"name":"run","file":"run.sh","description":"runs"}]}
 END
-    tar -C "$folder" -czf "$cache/packages/$1-$2.tar.gz" info.json scripts
+    tar -C "$folder" -czf "$work/packages/$1-$2.tar.gz" info.json scripts
     rm -r "$folder"
 }
 
-publish() { status_of "$url/api/v1/plugins" -H "authorization: Bearer $1" -F "plugin_file=@$cache/packages/$2-$3.tar.gz"; }
+publish() { status_of "$url/api/v1/plugins" -H "authorization: Bearer $1" -F "plugin_file=@$work/packages/$2-$3.tar.gz"; }
 
 # Users, a plugin, ratings and downloads; prints nothing.
 fill() {
     local user
-    mkdir -p "$cache/packages" "$cache/uploads"
-    : >"$cache/tokens"
+    mkdir -p "$work/packages" "$work/uploads"
+    : >"$work/tokens"
     for user in ada bob cyd dan; do
         register "$user"
-        sign_in "$user" >>"$cache/tokens"
+        sign_in "$user" >>"$work/tokens"
     done
-    { read -r ada && read -r bob; } <"$cache/tokens"
+    { read -r ada && read -r bob; } <"$work/tokens"
     package hello 1.0.0 20000
     package hello 1.1.0 20000
     package other 0.9.0 200000
@@ -88,9 +108,9 @@ fill() {
         [ "$(publish "$ada" other 0.9.0)" = 201 ] || fails "cannot publish"
     api "$url/api/v1/plugins/hello/ratings" -H "authorization: Bearer $bob" -H 'content-type: application/json' \
         -d '{"rating":4,"review":"好用"}' | jq -e .success >/dev/null || fails "cannot rate"
-    api "$url/api/v1/plugins/hello/download" | sha256sum >"$cache/hello.sha256"
+    api "$url/api/v1/plugins/hello/download" | sha256sum >"$work/hello.sha256"
     local n
-    for n in $(seq 200); do package "load-$n" 1.0.0 300; mv "$cache/packages/load-$n-1.0.0.tar.gz" "$cache/uploads/"; done
+    for n in $(seq 200); do package "load-$n" 1.0.0 300; mv "$work/packages/load-$n-1.0.0.tar.gz" "$work/uploads/"; done
 }
 
 # What clients see of everything, downloads apart.
@@ -102,16 +122,16 @@ answers() {
 }
 
 start_load() {
-    python3 "$root/tests/containers/load.py" "$url" "$cache/tokens" "$cache/uploads" "$cache/load.json" >"$cache/load.log" 2>&1 </dev/null &
-    echo $! >"$cache/load.pid"
+    python3 "$root/tests/containers/load.py" "$url" "$work/tokens" "$work/uploads" "$work/load.json" >"$work/load.log" 2>&1 </dev/null &
+    echo $! >"$work/load.pid"
     sleep 3
 }
 
 stop_load() {
-    [ -e "$cache/load.pid" ] || return 0
+    [ -e "$work/load.pid" ] || return 0
     local pid
-    pid=$(cat "$cache/load.pid")
-    rm -f "$cache/load.pid"
+    pid=$(cat "$work/load.pid")
+    rm -f "$work/load.pid"
     kill "$pid" 2>/dev/null || return 0
     # It may be the child of a shell that has ended.
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
@@ -119,9 +139,9 @@ stop_load() {
 
 # How many requests the load has made so far.
 load_asked() {
-    kill -USR1 "$(cat "$cache/load.pid")" 2>/dev/null || fails "the load has ended: $(tail -n 3 "$cache/load.log")"
+    kill -USR1 "$(cat "$work/load.pid")" 2>/dev/null || fails "the load has ended: $(tail -n 3 "$work/load.log")"
     sleep 0.3
-    tail -n 1 "$cache/load.log"
+    tail -n 1 "$work/load.log"
 }
 
 # Ends the load once it has asked so often, and asserts that at most so many requests were lost.
@@ -130,9 +150,9 @@ load_lost() {
     # A second is for a machine that has nothing else to do.
     awk -v cores="$(nproc)" '{ exit !($1 > 4 * cores) }' /proc/loadavg && slowest=3
     stop_load
-    loss=$(jq -r '"\(.lost) of \(.asked) lost, slowest \(.slowest) s"' "$cache/load.json")
-    if ! jq -e ".lost <= $most and .asked >= $least and .slowest < $slowest" "$cache/load.json" >/dev/null; then
-        jq -c '.failed[]' "$cache/load.json" | head -n 12 >&2
+    loss=$(jq -r '"\(.lost) of \(.asked) lost, slowest \(.slowest) s"' "$work/load.json")
+    if ! jq -e ".lost <= $most and .asked >= $least and .slowest < $slowest" "$work/load.json" >/dev/null; then
+        jq -c '.failed[]' "$work/load.json" | head -n 12 >&2
         compose logs --no-log-prefix --since 5m nginx | grep -E 'error|warn' | tail -n 12 >&2
         fails "$loss"
     fi
@@ -142,7 +162,7 @@ load_lost() {
 
 test_start() {
     local began=$SECONDS
-    docker compose up --detach --wait >>"$cache/compose.log" 2>&1 || { tail -n 5 "$cache/compose.log"; compose logs --tail 20 web nginx db redis; fails "does not start"; }
+    docker compose up --detach --wait >>"$work/compose.log" 2>&1 || { tail -n 5 "$work/compose.log"; compose logs --tail 20 web nginx db redis; fails "does not start"; }
     figures="healthy after $((SECONDS - began)) s"
     fill
 }
@@ -152,22 +172,22 @@ test_restore() {
     before=$(answers)
     backup=$(scripts/backup | sed 's/: .*//')
     # On a new machine: no volume, no container.
-    docker compose down --volumes >>"$cache/compose.log" 2>&1
-    docker compose up --detach --wait db >>"$cache/compose.log" 2>&1
+    docker compose down --volumes >>"$work/compose.log" 2>&1
+    docker compose up --detach --wait db >>"$work/compose.log" 2>&1
     began=$SECONDS
-    scripts/restore "$backup" --yes >>"$cache/compose.log" 2>&1 || { tail -n 5 "$cache/compose.log" >&2; fails "restore on a new machine"; }
+    scripts/restore "$backup" --yes >>"$work/compose.log" 2>&1 || { tail -n 5 "$work/compose.log" >&2; fails "restore on a new machine"; }
     spent=$((SECONDS - began))
     diff <(echo "$before") <(answers) >&2 || fails "what clients see is not as it was"
-    api "$url/api/v1/plugins/hello/download" | sha256sum | diff - "$cache/hello.sha256" || fails "another package"
+    api "$url/api/v1/plugins/hello/download" | sha256sum | diff - "$work/hello.sha256" || fails "another package"
     compose exec -T web marketplace store verify >/dev/null || fails "store verify"
     sign_in ada >/dev/null || fails "cannot sign in"
-    status_of "$url/api/v1/auth/me" -H "authorization: Bearer $(head -n 1 "$cache/tokens")" >/dev/null
+    status_of "$url/api/v1/auth/me" -H "authorization: Bearer $(head -n 1 "$work/tokens")" >/dev/null
     # In place, over what came later; new uploads work afterwards.
     package late 1.0.0
     ada=$(sign_in ada)
     [ "$(publish "$ada" late 1.0.0)" = 201 ] || fails "cannot publish after the restore"
     began=$SECONDS
-    scripts/restore "$backup" --yes >>"$cache/compose.log" 2>&1 || { tail -n 5 "$cache/compose.log" >&2; fails "restore in place"; }
+    scripts/restore "$backup" --yes >>"$work/compose.log" 2>&1 || { tail -n 5 "$work/compose.log" >&2; fails "restore in place"; }
     diff <(echo "$before") <(answers) >&2 || fails "what clients see is not as it was"
     # That session is younger than the backup.
     ada=$(sign_in ada)
@@ -182,9 +202,9 @@ test_bad_input() {
     refuses() {
         local words=$1 status=0
         shift
-        "$@" >"$cache/step.log" 2>&1 || status=$?
+        "$@" >"$work/step.log" 2>&1 || status=$?
         [ "$status" != 0 ] || fails "accepted: $*"
-        grep -q -- "$words" "$cache/step.log" || { tail -n 5 "$cache/step.log" >&2; fails "does not say '$words': $*"; }
+        grep -q -- "$words" "$work/step.log" || { tail -n 5 "$work/step.log" >&2; fails "does not say '$words': $*"; }
         # Compose itself cannot read some of them.
         [ ! -e good.env ] || cp good.env .env
         [ "$(servers)" = "$before" ] || fails "other servers run after: $*"
@@ -203,43 +223,43 @@ test_bad_input() {
     # A full disk while backing up.
     scripts/backup >/dev/null 2>&1 || fails "backup"
     backup=$(find backups -maxdepth 1 -name '2*Z' | sort | tail -n 1)
-    small=$cache/small
+    small=$work/small
     mkdir -p "$small"
     mount -t tmpfs -o size=400k tmpfs "$small"
     refuses 'the backup did not finish' scripts/backup "$small" || { umount "$small"; return 1; }
-    grep -qi 'no space left' "$cache/step.log" || { umount "$small"; fails "does not say that the disk is full"; }
+    grep -qi 'no space left' "$work/step.log" || { umount "$small"; fails "does not say that the disk is full"; }
     n=$(find "$small" -maxdepth 1 -name '2*' | wc -l)
     umount "$small"
     [ "$n" = 0 ] || fails "half a backup is left"
     # Damaged: a package, the dump; a folder that is none.
     file=$(find backups/packages -name '*.tar.gz' | sort | sed -n 1p)
-    cp "$file" "$cache/whole"
-    head -c 100 "$cache/whole" >"$file"
+    cp "$file" "$work/whole"
+    head -c 100 "$work/whole" >"$file"
     refuses 'missing or damaged; nothing was changed' scripts/restore "$backup" --yes
-    cp "$cache/whole" "$file"
-    cp "$backup/database.dump" "$cache/whole"
-    head -c $(($(stat -c %s "$cache/whole") * 9 / 10)) "$cache/whole" >"$backup/database.dump"
+    cp "$work/whole" "$file"
+    cp "$backup/database.dump" "$work/whole"
+    head -c $(($(stat -c %s "$work/whole") * 9 / 10)) "$work/whole" >"$backup/database.dump"
     refuses 'damaged; nothing was changed' scripts/restore "$backup" --yes
-    cp "$cache/whole" "$backup/database.dump"
+    cp "$work/whole" "$backup/database.dump"
     refuses 'is no backup' scripts/restore backups/packages --yes
     refuses 'in the future' scripts/restore --at 2999-01-01 --yes
     refuses 'holds no backup of before' scripts/restore --at 2001-01-01 --yes
     # Of a newer release.
     compose exec -T db psql -qXU marketplace marketplace -c "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'newer', true, '', 0)"
-    scripts/backup >"$cache/step.log" 2>&1
-    said=$(sed 's/: .*//' "$cache/step.log" | tail -n 1)
+    scripts/backup >"$work/step.log" 2>&1
+    said=$(sed 's/: .*//' "$work/step.log" | tail -n 1)
     compose exec -T db psql -qXU marketplace marketplace -c "delete from _sqlx_migrations where version = 9999"
     refuses 'of a newer release' scripts/restore "$said" --yes
     rm -r "$said"
     # Interrupted half-way: when the servers have stopped, and as soon as the database is being replaced.
     for n in 1 3; do
-        setsid scripts/restore "$backup" --yes >"$cache/step.log" 2>&1 </dev/null &
+        setsid scripts/restore "$backup" --yes >"$work/step.log" 2>&1 </dev/null &
         file=$!
         while [ -n "$(compose ps --quiet --status running web)" ] && kill -0 "$file" 2>/dev/null; do sleep 0.2; done
         sleep "$n"
         kill -TERM "$file" 2>/dev/null || true
         wait "$file" || true
-        [ "$(status_of "$url/api/v1/plugins")" = 200 ] || { tail -n 5 "$cache/step.log" >&2; fails "an interrupted restore leaves nothing running"; }
+        [ "$(status_of "$url/api/v1/plugins")" = 200 ] || { tail -n 5 "$work/step.log" >&2; fails "an interrupted restore leaves nothing running"; }
         diff <(echo "$answer") <(answers) >&2 || fails "an interrupted restore has changed what there was"
     done
     figures="8 wrong settings, a full disk, 5 unfit backups, 2 interruptions: each refused by name, nothing lost"
@@ -248,12 +268,12 @@ test_bad_input() {
 # Three servers under load; $1 is how many seconds to wait for them.
 three_servers() {
     set_env WEB_REPLICAS 3
-    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    docker compose up --detach --wait >>"$work/compose.log" 2>&1
     [ "$(servers | wc -l)" = 3 ] || fails "there are $(servers | wc -l) servers"
     # Sessions of before a restore are gone.
-    : >"$cache/tokens"
+    : >"$work/tokens"
     local user
-    for user in ada bob cyd dan; do sign_in "$user" >>"$cache/tokens"; done
+    for user in ada bob cyd dan; do sign_in "$user" >>"$work/tokens"; done
 }
 
 # Runs a command under load until so many requests have been asked after it has ended.
@@ -261,7 +281,7 @@ under_load() {
     local most=$1 least=$2
     shift 2
     start_load
-    "$@" >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "$*"; }
+    "$@" >"$work/step.log" 2>&1 || { tail -n 8 "$work/step.log" >&2; fails "$*"; }
     sleep 8
     while [ "$(load_asked)" -lt "$least" ]; do sleep 2; done
     load_lost "$most" "$least"
@@ -277,7 +297,7 @@ test_rolling() {
     [ "$(running_release)" = "1.0.2 " ] || fails "runs $(running_release)"
     [ "$(servers | wc -l)" = 3 ] || fails "there are $(servers | wc -l) servers"
     for server in $before; do ! docker inspect "$server" >/dev/null 2>&1 || fails "an old server is left"; done
-    grep -q 'deployed geektools-marketplace:1.0.2: 3 servers' "$cache/step.log" || fails "does not say what runs"
+    grep -q "deployed $MARKETPLACE_IMAGE:1.0.2: 3 servers" "$work/step.log" || fails "does not say what runs"
     figures="$loss, $((SECONDS - began)) s in all"
 }
 
@@ -299,7 +319,7 @@ test_settings() {
     # What concerns another service leaves the servers alone.
     set_env GRAFANA_PASSWORD "$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"
     start_load
-    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    docker compose up --detach --wait >>"$work/compose.log" 2>&1
     [ "$(servers)" = "$before" ] || fails "servers were replaced although nothing that concerns them has changed"
     # What concerns them is brought in without a loss, and so is a new configuration of nginx; as git does it, by a new file
     # under the old name.
@@ -307,16 +327,16 @@ test_settings() {
     sed 's/add_header Referrer-Policy $add_referrer_policy always;/&\n        add_header X-New-Configuration yes always;/' \
         deploy/nginx/nginx.conf >new.conf
     mv new.conf deploy/nginx/nginx.conf
-    scripts/deploy --same >"$cache/step.log" 2>&1 || { tail -n 8 "$cache/step.log" >&2; fails "deploy --same"; }
+    scripts/deploy --same >"$work/step.log" 2>&1 || { tail -n 8 "$work/step.log" >&2; fails "deploy --same"; }
     sleep 8
     load_lost 0 3000
     for server in $(servers); do
-        docker exec "$server" marketplace config check >"$cache/settings"
-        grep -q '77/hour' "$cache/settings" || fails "the new setting is not in force"
+        docker exec "$server" marketplace config check >"$work/settings"
+        grep -q '77/hour' "$work/settings" || fails "the new setting is not in force"
     done
-    api --head "$url/api/v1/plugins" >"$cache/head"
-    grep -qi '^x-new-configuration: yes' "$cache/head" || fails "the new nginx.conf is not in force"
-    grep -q "nginx runs deploy/nginx/nginx.conf $(sha256sum <deploy/nginx/nginx.conf | cut -c1-12)" "$cache/step.log" ||
+    api --head "$url/api/v1/plugins" >"$work/head"
+    grep -qi '^x-new-configuration: yes' "$work/head" || fails "the new nginx.conf is not in force"
+    grep -q "nginx runs deploy/nginx/nginx.conf $(sha256sum <deploy/nginx/nginx.conf | cut -c1-12)" "$work/step.log" ||
         fails "does not say what nginx runs"
     rm web.env
     figures="changed .env leaves servers alone; changed web.env and nginx.conf: $loss"
@@ -327,10 +347,10 @@ test_configuration() {
     three_servers
     cp deploy/nginx/nginx.conf good.conf
     echo 'nonsense;' >>deploy/nginx/nginx.conf
-    scripts/deploy --same >"$cache/step.log" 2>&1 || status=$?
+    scripts/deploy --same >"$work/step.log" 2>&1 || status=$?
     mv good.conf deploy/nginx/nginx.conf
     [ "$status" != 0 ] || fails "deployed with a wrong nginx.conf"
-    grep -q 'nginx does not accept' "$cache/step.log" || fails "does not say what is wrong: $(tail -n 2 "$cache/step.log")"
+    grep -q 'nginx does not accept' "$work/step.log" || fails "does not say what is wrong: $(tail -n 2 "$work/step.log")"
     # Keep-alive clients through several reloads.
     reloads() { local n; for n in 1 2 3 4 5; do docker compose exec -T nginx nginx -s reload; sleep 3; done; }
     under_load 0 1500 reloads
@@ -358,37 +378,37 @@ test_failed_deploy() {
     three_servers
     local before image status
     before=$(servers | sort)
-    image=$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)
+    image=$(docker inspect --format '{{.Id}}' "$MARKETPLACE_IMAGE:latest")
     make_bad_release bad-check 'echo "error: server.port: this release wants another one" >&2; exit 1'
     make_bad_release bad-serve '[ \$1 != serve ] || { echo "fatal: cannot serve" >&2; exit 1; }'
     make_bad_release bad-health '[ \$1 != serve ] || exec sleep 300; [ \$1 != health ]'
     start_load
     for bad in bad-check bad-serve bad-health none-such; do
         status=0
-        WAIT=8 scripts/deploy "$bad" >"$cache/step.log" 2>&1 || status=$?
+        WAIT=8 scripts/deploy "$bad" >"$work/step.log" 2>&1 || status=$?
         [ "$status" != 0 ] || fails "$bad was deployed"
         [ "$(servers | sort)" = "$before" ] || fails "$bad: other servers run than before"
-        [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "$bad starts next"
+        [ "$(docker inspect --format '{{.Id}}' "$MARKETPLACE_IMAGE:latest")" = "$image" ] || fails "$bad starts next"
         case $bad in
-        bad-check) grep -q 'wants another one' "$cache/step.log" && grep -q 'nothing was changed' "$cache/step.log" ;;
-        none-such) grep -q 'neither in the registry nor on this machine' "$cache/step.log" ;;
-        *) grep -q 'went back to' "$cache/step.log" ;;
-        esac || { tail -n 5 "$cache/step.log" >&2; fails "$bad: does not say why"; }
+        bad-check) grep -q 'wants another one' "$work/step.log" && grep -q 'nothing was changed' "$work/step.log" ;;
+        none-such) grep -q 'neither in the registry nor on this machine' "$work/step.log" ;;
+        *) grep -q 'went back to' "$work/step.log" ;;
+        esac || { tail -n 5 "$work/step.log" >&2; fails "$bad: does not say why"; }
     done
     # A deployment that is interrupted half-way.
-    setsid scripts/deploy 1.0.2 >"$cache/step.log" 2>&1 </dev/null &
+    setsid scripts/deploy 1.0.2 >"$work/step.log" 2>&1 </dev/null &
     bad=$!
     while ! [ "$(servers | wc -l)" -gt 3 ]; do sleep 0.5; done
     kill -TERM "$bad"
     wait "$bad" || true
     [ "$(servers | sort)" = "$before" ] || fails "interrupted: other servers run than before"
-    [ "$(docker inspect --format '{{.Id}}' geektools-marketplace:latest)" = "$image" ] || fails "interrupted: the new one starts next"
+    [ "$(docker inspect --format '{{.Id}}' "$MARKETPLACE_IMAGE:latest")" = "$image" ] || fails "interrupted: the new one starts next"
     # An upload that is just being passed on while the servers of a bad release come and go may be answered 503.
     load_lost 4 2000 2
     local lost_before=$loss
     # After a reboot of the machine the containers start as they are; those that are missing as the tag says.
-    docker compose restart >>"$cache/compose.log" 2>&1
-    docker compose up --detach --wait >>"$cache/compose.log" 2>&1
+    docker compose restart >>"$work/compose.log" 2>&1
+    docker compose up --detach --wait >>"$work/compose.log" 2>&1
     [ "$(docker inspect --format '{{.Image}}' $(servers) | sort -u)" = "$image" ] || fails "another release after a restart"
     figures="five kinds of failure: $lost_before"
 }
@@ -467,7 +487,7 @@ test_certificates() {
         esac
     done
     rm -r deploy/tls && mv tls.before deploy/tls
-    docker compose up --detach --force-recreate --wait nginx >>"$cache/compose.log" 2>&1
+    docker compose up --detach --force-recreate --wait nginx >>"$work/compose.log" 2>&1
     figures="challenge 200; chain, name and end are checked; a renewed one is served after a reload"
 }
 
@@ -475,12 +495,12 @@ test_faults() {
     local answer line
     ada=$(sign_in ada)
     # Larger than the limit, in both protocols.
-    head -c 130000000 /dev/zero >"$cache/large"
+    head -c 130000000 /dev/zero >"$work/large"
     for protocol in --http1.1 --http2; do
-        answer=$(api $protocol "$url/api/v1/plugins" -H "authorization: Bearer $ada" -F "plugin_file=@$cache/large" || true)
+        answer=$(api $protocol "$url/api/v1/plugins" -H "authorization: Bearer $ada" -F "plugin_file=@$work/large" || true)
         [ "$(jq -r .code <<<"$answer")" = package_too_large ] || fails "$protocol: ${answer:0:200}"
     done
-    rm "$cache/large"
+    rm "$work/large"
     # What nginx answers by itself names the request in its log, without its query.
     sleep 1.5
     line=$(compose logs --no-log-prefix --since 1m nginx | grep '"status":413' | tail -n 1)
@@ -509,10 +529,10 @@ test_confinement() {
         done
     done
     for secret in POSTGRES_PASSWORD REDIS_PASSWORD JWT_SECRET_KEY; do
-        cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' >"$cache/ps" || true
-        ! grep -qFf <(sed -n "s/^$secret=//p" .env) "$cache/ps" || fails "ps shows $secret"
+        cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' >"$work/ps" || true
+        ! grep -qFf <(sed -n "s/^$secret=//p" .env) "$work/ps" || fails "ps shows $secret"
     done
-    "$root/scripts/sbom" geektools-marketplace:1.0.1 | jq -e '.components | length > 300' >/dev/null || fails "no list of what the image consists of"
+    "$root/scripts/sbom" "$MARKETPLACE_IMAGE:1.0.1" | jq -e '.components | length > 300' >/dev/null || fails "no list of what the image consists of"
     for image in $(sed -nE 's/^ +image: ([a-z][^$ ]*)$/\1/p' docker-compose.yml); do
         [[ $image =~ :v?[0-9]+\.[0-9]+(\.[0-9]+)?(-|$) ]] || fails "$image is no exact version"
     done
@@ -521,13 +541,21 @@ test_confinement() {
 
 test_backups() {
     local at began
-    rm -rf backups "$cache/afar"
-    # Off the machine: an S3 server when there is one, else another folder, by the same program.
-    set_env BACKUP_REMOTE "$cache/afar"
-    set_env BACKUP_PASSWORD "a long one for the tests"
-    docker compose up --detach --force-recreate --wait wal >>"$cache/compose.log" 2>&1
+    rm -rf backups
+    # Off the machine in a bucket, and once more by a command of the operator's.
+    start_bucket 127.0.0.1 18024
+    # shellcheck disable=SC2064  # this process
+    trap "kill $bucket 2>/dev/null" EXIT
+    curl --silent --fail --request PUT http://127.0.0.1:18024/afar >/dev/null || fails "cannot make a bucket"
+    for line in BACKUP_REMOTE=s3:afar/marketplace BACKUP_S3_ENDPOINT=http://127.0.0.1:18024 BACKUP_S3_REGION=us-east-1 \
+        BACKUP_S3_ACCESS_KEY=tester BACKUP_S3_SECRET_KEY=secret "BACKUP_PASSWORD=a long one for the tests" \
+        "BACKUP_COMMAND=cp -r -t $work/by-command"; do
+        set_env "${line%%=*}" "${line#*=}"
+    done
+    mkdir "$work/by-command"
+    docker compose up --detach --force-recreate --wait wal >>"$work/compose.log" 2>&1
     ada=$(sign_in ada)
-    KEEP_DAYS=3 scripts/backup >"$cache/step.log" 2>&1 || { cat "$cache/step.log" >&2; fails "backup"; }
+    KEEP_DAYS=3 scripts/backup >"$work/step.log" 2>&1 || { cat "$work/step.log" >&2; fails "backup"; }
     # Between two backups a version and a rating are written, and a minute's run of cron comes by.
     package between 1.0.0
     [ "$(publish "$ada" between 1.0.0)" = 201 ] || fails "cannot publish"
@@ -538,25 +566,32 @@ test_backups() {
     # Then somebody destroys everything, and the machine goes with all that is on it.
     package mischief 1.0.0
     [ "$(publish "$ada" mischief 1.0.0)" = 201 ] || fails "cannot publish"
-    sed "s/VALUE/x/" <<<"truncate plugin_ratings" | docker compose exec -T db psql -q -U marketplace marketplace -c "delete from ratings" >/dev/null 2>&1 || true
+    compose exec -T db psql -qXU marketplace marketplace -c "delete from ratings"
     began=$SECONDS
     scripts/backup --changes || fails "backup --changes"
     local minute=$((SECONDS - began))
-    ! grep -rqs "between\|CREATE TABLE" "$cache/afar" || fails "what is off the machine can be read"
-    docker compose down --volumes >>"$cache/compose.log" 2>&1
+    diff -rq --exclude=.since backups/packages "$work/by-command/backups/packages" >&2 || fails "BACKUP_COMMAND got something else"
+    # As whoever can read the bucket sees it.
+    mkdir "$work/afar"
+    env --unset AWS_CA_BUNDLE RCLONE_CONFIG_S3_TYPE=s3 RCLONE_CONFIG_S3_ENDPOINT=http://127.0.0.1:18024 \
+        RCLONE_CONFIG_S3_ACCESS_KEY_ID=tester RCLONE_CONFIG_S3_SECRET_ACCESS_KEY=secret rclone --quiet copy s3:afar "$work/afar"
+    [ "$(find "$work/afar" -type f | wc -l)" -gt 5 ] || fails "nothing is off the machine"
+    ! grep -rqs "between\|CREATE TABLE" "$work/afar" || fails "what is off the machine can be read"
+    docker compose down --volumes >>"$work/compose.log" 2>&1
     rm -rf backups
     # A wrong password reads nothing.
-    ! BACKUP_PASSWORD=wrong scripts/backup --fetch >"$cache/step.log" 2>&1 || fails "fetched with a wrong password"
+    ! BACKUP_PASSWORD=wrong scripts/backup --fetch >"$work/step.log" 2>&1 || fails "fetched with a wrong password"
     rm -rf backups
-    scripts/backup --fetch >"$cache/step.log" 2>&1 || { cat "$cache/step.log" >&2; fails "fetch"; }
-    docker compose up --detach --wait db >>"$cache/compose.log" 2>&1
+    scripts/backup --fetch >"$work/step.log" 2>&1 || { cat "$work/step.log" >&2; fails "fetch"; }
+    docker compose up --detach --wait db >>"$work/compose.log" 2>&1
     began=$SECONDS
-    scripts/restore --at "$at" --yes >"$cache/step.log" 2>&1 || { tail -n 12 "$cache/step.log" >&2; fails "restore --at"; }
+    scripts/restore --at "$at" --yes >"$work/step.log" 2>&1 || { tail -n 12 "$work/step.log" >&2; fails "restore --at"; }
     [ "$(api "$url/api/v1/plugins/between" | jq -r .data.rating)" = 5 ] || [ "$(api "$url/api/v1/plugins/between" | jq -r .data.rating)" = 5.0 ] || fails "the row between two backups is lost"
     [ "$(status_of "$url/api/v1/plugins/between/download")" = 200 ] || fails "the package between two backups is lost"
     [ "$(status_of "$url/api/v1/plugins/mischief")" = 404 ] || fails "what came later is still there"
-    figures="a row and a package between two backups came back on a new machine in $((SECONDS - began)) s; run of a minute $minute s; encrypted"
+    figures="a row and a package between two backups came back on a new machine in $((SECONDS - began)) s; run of a minute $minute s; encrypted in a bucket"
     set_env BACKUP_REMOTE ""
+    set_env BACKUP_COMMAND ""
     # Old ones go by their age, the last one stays.
     mkdir -p backups/20200101T000000Z
     cp backups/2*Z/packages.sha256 backups/20200101T000000Z/ 2>/dev/null || true
@@ -567,8 +602,9 @@ test_backups() {
 
 test_alerts() {
     local receiver targets name body gateway
+    three_servers
     gateway=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}' "$(compose ps --quiet nginx)")
-    python3 "$root/tests/containers/receivers.py" "$cache/received" "$gateway" 18025 18026 >"$cache/receivers.log" 2>&1 </dev/null &
+    python3 "$root/tests/containers/receivers.py" "$work/received" "$gateway" 18025 18026 >"$work/receivers.log" 2>&1 </dev/null &
     receiver=$!
     # shellcheck disable=SC2064  # this process
     trap "kill $receiver 2>/dev/null" EXIT
@@ -578,7 +614,7 @@ test_alerts() {
     done
     scripts/make-env --check || fails ".env is refused"
     docker compose up --detach prometheus alertmanager node-exporter blackbox-exporter postgres-exporter redis-exporter nginx-exporter \
-        >>"$cache/compose.log" 2>&1 || { tail -n 3 "$cache/compose.log"; fails "monitoring does not start"; }
+        >>"$work/compose.log" 2>&1 || { tail -n 3 "$work/compose.log"; fails "monitoring does not start"; }
     scripts/backup >/dev/null 2>&1 || fails "backup"
     query() { compose exec -T nginx curl --silent --get "http://prometheus:9090/api/v1/$1" --data-urlencode "query=${2:-}"; }
     for _ in $(seq 60); do
@@ -589,6 +625,15 @@ test_alerts() {
     [ -z "$targets" ] || fails "not measured: $targets"
     [ "$(query alertmanagers | jq '.data.activeAlertmanagers | length')" = 1 ] || fails "Prometheus knows no Alertmanager"
     [ "$(query rules | jq -r '[.data.groups[].rules[] | select(.health == "err")] | length')" = 0 ] || fails "a rule is wrong"
+    # An alert of this name reaches both receivers within so many seconds.
+    arrives() {
+        for _ in $(seq "$2"); do
+            grep -qs "$1" "$work/received.mail" && grep -qs "$1" "$work/received.http" && return
+            sleep 1
+        done
+        compose logs --tail 5 alertmanager >&2
+        fails "$1 did not arrive by mail and webhook"
+    }
     # What the rules about the machine read is measured.
     for name in node_filesystem_avail_bytes probe_ssl_earliest_cert_expiry probe_success pg_up pg_stat_database_numbackends \
         pg_settings_max_connections pg_replication_slot_slot_is_active redis_up nginx_up \
@@ -596,16 +641,16 @@ test_alerts() {
         [ "$(query query "count($name)" | jq '.data.result | length')" = 1 ] || fails "nobody measures $name"
     done
     scripts/monitor --test-alert >/dev/null || fails "no test alert"
-    for _ in $(seq 40); do
-        grep -qs TestAlert "$cache/received.mail" && grep -qs TestAlert "$cache/received.http" && break
-        sleep 1
-    done
-    grep -qs 'TestAlert' "$cache/received.mail" || { compose logs --tail 5 alertmanager >&2; fails "no mail arrived"; }
-    grep -qs 'TestAlert' "$cache/received.http" || fails "nothing arrived at the webhook"
+    arrives TestAlert 40
+    # A rule whose case has come, from what the server measures to the mail; and that it is over.
+    docker compose stop redis >>"$work/compose.log" 2>&1
+    arrives DependencyAway 150
+    docker compose start redis >>"$work/compose.log" 2>&1
+    for _ in $(seq 60); do [ "$(query query 'min(dependency_up)' | jq -r '.data.result[0].value[1]')" = 1 ] && break; sleep 1; done
     # No false alarm: neither from the start nor from a deployment.
-    scripts/deploy --same >"$cache/step.log" 2>&1 || fails "deploy"
+    scripts/deploy --same >"$work/step.log" 2>&1 || fails "deploy"
     sleep 20
     body=$(query alerts | jq -r '[.data.alerts[] | select(.state == "firing") | .labels.alertname] | unique | join(" ")')
     [ -z "$body" ] || fails "false alarm: $body"
-    figures="$(query query 'count(up == 1)' | jq -r '.data.result[0].value[1]') targets measured, $(query rules | jq '[.data.groups[].rules[]] | length') rules; a test alert arrived by mail and webhook; none from a deployment"
+    figures="$(query query 'count(up == 1)' | jq -r '.data.result[0].value[1]') targets measured, $(query rules | jq '[.data.groups[].rules[]] | length') rules; a test alert and that Redis was away arrived by mail and webhook; none from a deployment"
 }
