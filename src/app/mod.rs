@@ -34,7 +34,7 @@ use crate::{
     search::Search,
     storage::Storage,
     upstream::Upstream,
-    web::{Drafts, Web},
+    web::Web,
 };
 
 /// The running server: foundations, and the parts that stand on them.
@@ -157,7 +157,6 @@ impl App {
             journal: journal.clone(),
             public_url: config.public_url().to_owned(),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            drafts: Drafts::default(),
         });
         let app = Self {
             config,

@@ -72,6 +72,7 @@ fn enforcer(app: &App) -> Arc<Enforcer> {
 fn context(app: &App, dialect: Dialect) -> Arc<RequestContext> {
     Arc::new(RequestContext {
         metrics: app.metrics.clone(),
+        limits: app.limits.clone(),
         trusted_proxies: app.config.server.trusted_proxies.clone(),
         dialect,
     })
@@ -165,7 +166,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(MapResponseLayer::new(middleware::safe_headers))
         // What every request has.
         .layer(from_fn_with_state(context, middleware::request_context))
-        // A page in a browser may read refusals, and asking whether it may draws on no budget.
+        // Pages in browsers may read refusals too. Asked whether they may, this answers by itself.
         .layer(cors(&app.config.server.cors_origins))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .service(router);

@@ -252,3 +252,34 @@ impl Cache {
 pub fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value).map_err(anyhow::Error::from)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{HttpBody, to_bytes},
+        http::{HeaderMap, HeaderValue, header},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_compressed_forms_of_a_kept_answer_are_kept_too() {
+        let cache = Cache::new(1 << 20, 60, None, Arc::default());
+        let version = Version { state: [1, 1], mark: 0 };
+        let mut sent = Vec::new();
+        for coding in ["gzip", "br", "zstd", "gzip", "br", "zstd"] {
+            let make = || async { Ok("a compressible answer ".repeat(500).into_bytes()) };
+            let kept = cache.local(Kind::Listed, "key".to_owned(), version, make).await.expect("an answer");
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
+            let response = kept.respond(&headers);
+            assert_eq!(response.headers()[header::CONTENT_ENCODING], coding);
+            let size = response.body().size_hint().exact().expect("a known size");
+            assert!(size < 1000, "{coding}: {size}");
+            sent.push(to_bytes(response.into_body(), usize::MAX).await.expect("a body"));
+        }
+        for (first, second) in sent[..3].iter().zip(&sent[3..]) {
+            // The very bytes of the first time, not equal ones that were made again.
+            assert_eq!(first.as_ptr(), second.as_ptr());
+        }
+    }
+}

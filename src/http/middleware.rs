@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     error::{self, Dialect, Error, codes, lang::Lang},
     http::cached_response,
-    limits::Client,
+    limits::{self, Client, Limits},
     observe::metrics::Metrics,
 };
 
@@ -39,10 +39,22 @@ pub type RouteSlot = Arc<OnceLock<MatchedPath>>;
 pub struct RequestContext {
     /// Counts and times it.
     pub metrics: Metrics,
+    /// Counts what is answered before a route is matched, and so before its policy.
+    pub limits: Arc<Limits>,
     /// The proxies that are believed about its client.
     pub trusted_proxies: Vec<IpNet>,
     /// The form of failures, unless the route has one of its own.
     pub dialect: Dialect,
+}
+
+impl RequestContext {
+    /// Counts a request that is answered without asking a route.
+    fn limit_preflights(&self, method: &Method, client: Client) -> error::Result<()> {
+        if *method == Method::OPTIONS {
+            self.limits.try_consume(&limits::PREFLIGHT, &client.subject())?;
+        }
+        Ok(())
+    }
 }
 
 /// Answers with the id of the request in `X-Request-Id`, and in the envelope.
@@ -59,7 +71,7 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
     let client = Client::of(peer, request.headers(), &context.trusted_proxies);
     request.extensions_mut().insert(client);
 
-    let response = match check_host(&request) {
+    let response = match check_host(&request).and_then(|()| context.limit_preflights(&method, client)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };

@@ -93,4 +93,82 @@ mod tests {
             assert_eq!(parse(ignored, 10), None, "{ignored}");
         }
     }
+
+    #[test]
+    fn ranges_end_where_the_file_does() {
+        let part = |start, end| Some(Range::Part { start, end });
+        for (value, size, expected) in [
+            ("bytes=0-9", 10, part(0, 9)),
+            ("bytes=0-10", 10, part(0, 9)),
+            ("bytes=9-", 10, part(9, 9)),
+            ("bytes=4-4", 10, part(4, 4)),
+            ("bytes= 1 - 2 ", 10, part(1, 2)),
+            ("bytes=-9", 10, part(1, 9)),
+            ("bytes=-10", 10, part(0, 9)),
+            ("bytes=-99999999999999999999999", 10, part(0, 9)),
+            ("bytes=0-0", 1, part(0, 0)),
+            ("bytes=0-", 0, Some(Range::Unsatisfiable)),
+            ("bytes=-5", 0, Some(Range::Unsatisfiable)),
+            ("bytes=99999999999999999999999-", 10, Some(Range::Unsatisfiable)),
+            ("bytes=+1-2", 10, None),
+            ("bytes=1-x", 10, None),
+        ] {
+            assert_eq!(parse(value, size), expected, "{value} of {size}");
+        }
+    }
+
+    fn headers(lines: &[(header::HeaderName, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, header::HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_range_of_another_file_gets_everything() {
+        let of = |lines: &[_]| parse_range(&headers(lines), "\"a\"", 10);
+        let part = Range::Part { start: 2, end: 9 };
+        assert_eq!(of(&[]), Range::Whole);
+        assert_eq!(of(&[(header::RANGE, "bytes=2-")]), part);
+        assert_eq!(of(&[(header::RANGE, "bytes=2-"), (header::IF_RANGE, " \"a\" ")]), part);
+        // Only a strong tag may be compared here (RFC 9110, 13.1.5).
+        for other in ["\"b\"", "W/\"a\"", "Sat, 21 Nov 2026 00:00:00 GMT"] {
+            assert_eq!(of(&[(header::RANGE, "bytes=2-"), (header::IF_RANGE, other)]), Range::Whole, "{other}");
+        }
+        assert_eq!(of(&[(header::RANGE, "bytes=10-")]), Range::Unsatisfiable);
+        assert_eq!(of(&[(header::RANGE, "lines=2-")]), Range::Whole);
+    }
+
+    #[test]
+    fn a_transfer_counts_that_includes_the_first_byte() {
+        let starts = |value| starts_at_zero(&headers(&[(header::RANGE, value)]), 10);
+        assert!(starts_at_zero(&HeaderMap::new(), 10));
+        for value in ["bytes=0-", "bytes=0-0", "bytes=-10", "bytes=-11", "bytes=4-2", "lines=1-"] {
+            assert!(starts(value), "{value}");
+        }
+        for value in ["bytes=1-", "bytes=9-9", "bytes=-9", "bytes=10-", "bytes=-0"] {
+            assert!(!starts(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_named_is_unchanged() {
+        let named = |value, etag| is_unchanged(&headers(&[(header::IF_NONE_MATCH, value)]), etag);
+        for value in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"b\",W/\"a\"", "*", " * "] {
+            assert!(named(value, "\"a\"") && named(value, "W/\"a\""), "{value}");
+        }
+        for value in ["\"b\"", "a", "\"a", "\"a\"b", "W\"a\"", ""] {
+            assert!(!named(value, "\"a\"") && !named(value, "W/\"a\""), "{value}");
+        }
+        assert!(!is_unchanged(&HeaderMap::new(), "\"a\""));
+        let lines = [(header::IF_NONE_MATCH, "\"b\""), (header::IF_NONE_MATCH, "\"a\"")];
+        assert!(is_unchanged(&headers(&lines), "\"a\""));
+    }
+
+    #[test]
+    fn a_digest_is_the_hash_in_base64() {
+        let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(repr_digest(hash), "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
+    }
 }

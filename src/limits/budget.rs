@@ -53,6 +53,9 @@ pub static REPORT: Budget = Budget { name: "report", rate: |limits| limits.repor
 pub static SEARCH: Budget = Budget { name: "search", rate: |limits| limits.search, per: Per::UserOrAddress };
 /// Other reads.
 pub static READ: Budget = Budget { name: "read", rate: |limits| limits.read, per: Per::UserOrAddress };
+/// Questions of browsers whether a page of another site may call (CORS preflights): as many as other reads, without
+/// taking any of them.
+pub static PREFLIGHT: Budget = Budget { name: "preflight", rate: |limits| limits.read, per: Per::Address };
 /// Downloads of packages.
 pub static DOWNLOAD: Budget = Budget { name: "download", rate: |limits| limits.download, per: Per::UserOrAddress };
 /// Registrations, heartbeats and lists of services.

@@ -10,8 +10,8 @@ mod sharing;
 mod windows;
 
 pub use budget::{
-    Budget, BudgetStatus, DOWNLOAD, GATEWAY, LOGIN, LOGIN_ACCOUNT, PUBLISH, Per, READ, REGISTER, REGISTRY, REPORT,
-    SEARCH, Subject, WRITE,
+    Budget, BudgetStatus, DOWNLOAD, GATEWAY, LOGIN, LOGIN_ACCOUNT, PREFLIGHT, PUBLISH, Per, READ, REGISTER, REGISTRY,
+    REPORT, SEARCH, Subject, WRITE,
 };
 pub use client::Client;
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 use tracing::{debug, warn};
 
-use super::{Plugins, counts, verify};
+use super::{Plugins, counts, drafts, verify};
 use crate::{
     data::{database, jobs::Jobs, turns},
     error::{Error, codes},
@@ -49,7 +49,7 @@ async fn flush(plugins: Arc<Plugins>) {
     }
 }
 
-/// Removes what crashes left in the store. Of several instances, one does it in each period; false for the others.
+/// Removes what crashes left in the store, and drafts that have expired. Of several instances, one does it in each period; false for the others.
 ///
 /// # Errors
 /// If the database or the store is unavailable; the next instance or round tries again.
@@ -65,6 +65,7 @@ pub async fn sweep_once(plugins: &Plugins, period: Duration) -> anyhow::Result<b
     // we die waits for the next period.
     run.commit().await?;
     verify::remove_strays(plugins, &strays).await?;
+    drafts::delete_expired(plugins).await?;
     plugins.metrics.done("sweep");
     Ok(true)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use package::text;
 use sqlx::PgConnection;
 use tracing::warn;
 use utoipa::ToSchema;
@@ -25,6 +24,9 @@ use crate::{
     storage::Storage,
 };
 
+/// The most characters of a reason or message.
+const MAX_REASON: usize = 1000;
+
 /// Why something is done.
 #[derive(ToSchema)]
 pub struct Reason {
@@ -40,22 +42,12 @@ impl FromFields for Reason {
 
 /// Reads the field `reason`, which must say something.
 pub fn read_reason(fields: &mut Fields) -> String {
-    let reason = fields.text("reason");
-    if let Some(fault) = text::block_fault(&reason, 1000) {
-        fields.fault("reason", fault.zh(), fault.en());
-    } else if fields.has("reason") && reason.trim().is_empty() {
-        fields.fault("reason", "不能为空", "must not be empty");
-    }
-    reason
+    fields.block_text("reason", MAX_REASON)
 }
 
 /// Reads the field `reason` where it may be left out.
 pub fn read_optional_reason(fields: &mut Fields) -> Option<String> {
-    let reason = fields.optional_text("reason");
-    if let Some(fault) = reason.as_ref().and_then(|reason| text::block_fault(reason, 1000)) {
-        fields.fault("reason", fault.zh(), fault.en());
-    }
-    reason
+    fields.optional_block_text("reason", MAX_REASON)
 }
 
 /// Who may change something about a plugin.
@@ -173,10 +165,7 @@ impl Choice for OwnStatus {
 impl FromFields for StatusChange {
     fn from_fields(fields: &mut Fields) -> Self {
         let OwnStatus(status) = fields.choice("status", OwnStatus(Status::Active));
-        let message = fields.optional_text("message");
-        if let Some(fault) = message.as_ref().and_then(|message| text::block_fault(message, 1000)) {
-            fields.fault("message", fault.zh(), fault.en());
-        }
+        let message = fields.optional_block_text("message", MAX_REASON);
         Self { status, message, replacement: fields.optional_text("replacement") }
     }
 }

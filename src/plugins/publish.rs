@@ -3,7 +3,7 @@
 //! The file is durable before its row is committed, so a row always has its file; a crash in between
 //! leaves a stray file that no row names and that blocks nothing.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
 };
 use futures_util::FutureExt;
-use package::{MAX_COMPRESSED, Manifest, Package};
+use package::{MAX_COMPRESSED, Manifest};
 use semver::Version;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -20,7 +20,8 @@ use utoipa::ToSchema;
 
 use super::{
     Plugins,
-    queries::{self, NewFile},
+    contents::{self, Inspected},
+    queries::{self, KeptContents, NewFile},
     similar,
 };
 use crate::{
@@ -149,7 +150,8 @@ pub async fn receive_file(plugins: &Plugins, part: &mut Part<'_>) -> Result<Rece
 /// Everything that can be wrong with the package, its owner or its version.
 pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Received) -> Result<Outcome> {
     failpoint::reach("received");
-    let (received, package) = inspect(plugins, received).await?;
+    // What is inside is not held while the database is waited for.
+    let Inspected { received, package, kept, .. } = inspect(plugins, received).await?;
     failpoint::reach("inspected");
     user.allows(Scope::Publish, &package.manifest.id)?;
     let mut tx = database::begin(&plugins.db).await?;
@@ -157,7 +159,7 @@ pub async fn publish(plugins: &Arc<Plugins>, user: &CurrentUser, received: Recei
     failpoint::reach("claimed");
     // In a task of its own: if the client leaves between the file and its row, no file without a row stays behind.
     // Not earlier: a request that still waits for a connection ends when its client leaves.
-    let storing = store(plugins.clone(), user.id, tx, kind, received, package.manifest);
+    let storing = store(plugins.clone(), user.id, tx, kind, (received, kept), package.manifest);
     tokio::spawn(storing.in_current_span()).await?
 }
 
@@ -167,7 +169,7 @@ async fn store(
     user: i64,
     mut tx: Transaction,
     kind: PublishKind,
-    received: Received,
+    (received, contents): (Received, Option<KeptContents>),
     manifest: Manifest,
 ) -> Result<Outcome> {
     if let PublishKind::Known(existing) = kind {
@@ -188,6 +190,9 @@ async fn store(
     );
     kept?;
     let version_id = inserted?;
+    if let Some(contents) = &contents {
+        queries::insert_contents(&mut tx, version_id, contents).await?;
+    }
     if matches!(kind, PublishKind::Further) {
         choose_current(&mut tx, &manifest.id).await?;
         queries::set_updated_at(&mut tx, &manifest.id).await?;
@@ -263,20 +268,15 @@ pub async fn dry_run(plugins: &Plugins, user: &CurrentUser, manifest: &Manifest,
 ///
 /// # Errors
 /// 400 naming every fault of the package.
-pub async fn inspect(plugins: &Plugins, received: Received) -> Result<(Received, Package)> {
-    let inspect = move || {
-        let inspected = received.open().map(|file| package::inspect(io::BufReader::new(file)));
-        (received, inspected)
-    };
-    let (received, inspected) = plugins.derived.once(Work::Inspect, inspect).await?;
-    Ok((received, inspected?.map_err(refuse)?))
+pub async fn inspect(plugins: &Plugins, received: Received) -> Result<Inspected> {
+    plugins.derived.once(Work::Inspect, || contents::inspect(received)).await??.map_err(refuse)
 }
 
 /// A package's faults as an answer.
 fn refuse(refusal: package::Refusal) -> Error {
     let code = refusal.code();
     let text = match refusal.faults.as_slice() {
-        [only] => Text::new(only.zh.clone(), only.en.clone()),
+        [only] if only.is_sentence() => Text::new(only.zh.clone(), only.en.clone()),
         _ => Text::new(codes::INVALID_PACKAGE.zh, codes::INVALID_PACKAGE.en),
     };
     let status = codes::status_of_package(code);

@@ -73,7 +73,8 @@ pub async fn verify(
     // Files before rows: what is published in between has its row in time.
     let files = list(storage).await?;
     let rows = queries::files(&mut *db).await?;
-    let mut report = without_row(files, &rows, stray_age);
+    let drafts = queries::draft_files(&mut *db).await?;
+    let mut report = without_row(files, &rows, &drafts, stray_age);
     for (done, row) in rows.iter().enumerate() {
         progress(done, rows.len());
         let trouble = match storage.hash(&row.file_path).await? {
@@ -88,9 +89,13 @@ pub async fn verify(
     Ok(report)
 }
 
-/// Every file, kept or arriving, and what is wrong with it when it belongs to nobody.
+/// Every file, kept, waiting to be published or arriving, and what is wrong with it when it belongs to nobody.
 async fn list(storage: &Storage) -> Result<Vec<(Trouble, Stored)>> {
     let mut files: Vec<_> = storage.leftovers().await?.into_iter().map(|file| (Trouble::Leftover, file)).collect();
+    let mut drafts = storage.list_drafts();
+    while let Some(file) = drafts.try_next().await? {
+        files.push((Trouble::Leftover, file));
+    }
     let mut kept = storage.list();
     while let Some(file) = kept.try_next().await? {
         files.push((Trouble::Orphaned, file));
@@ -99,8 +104,9 @@ async fn list(storage: &Storage) -> Result<Vec<(Trouble, Stored)>> {
 }
 
 /// Finds the files that belong to nobody.
-fn without_row(files: Vec<(Trouble, Stored)>, rows: &[FileRow], stray_age: Duration) -> Report {
-    let owned: HashSet<&str> = rows.iter().map(|row| row.file_path.as_str()).collect();
+fn without_row(files: Vec<(Trouble, Stored)>, rows: &[FileRow], drafts: &[String], stray_age: Duration) -> Report {
+    let owned = rows.iter().map(|row| &row.file_path).chain(drafts);
+    let owned: HashSet<&str> = owned.map(String::as_str).collect();
     let strays = files.into_iter().filter(|(_, file)| !owned.contains(file.path.as_str()));
     // Written in the future: the clock was set back, so nobody knows how old it is.
     let is_old = |file: &Stored| file.modified.elapsed().is_ok_and(|age| age >= stray_age);
@@ -147,7 +153,8 @@ fn owner_of(path: &str) -> Option<PluginId> {
 pub async fn find_strays(plugins: &Plugins, db: &mut PgConnection) -> Result<Vec<Finding>> {
     let files = list(&plugins.storage).await?;
     let rows = queries::files(&mut *db).await?;
-    Ok(without_row(files, &rows, plugins.stray_age).findings)
+    let drafts = queries::draft_files(&mut *db).await?;
+    Ok(without_row(files, &rows, &drafts, plugins.stray_age).findings)
 }
 
 /// Removes what crashes left in the store.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use package::text;
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -105,13 +104,7 @@ pub struct NewReply {
 
 impl FromFields for NewReply {
     fn from_fields(fields: &mut Fields) -> Self {
-        let text = fields.text("text");
-        if let Some(fault) = text::block_fault(&text, MAX_REPLY) {
-            fields.fault("text", fault.zh(), fault.en());
-        } else if fields.has("text") && text.trim().is_empty() {
-            fields.fault("text", "不能为空", "must not be empty");
-        }
-        Self { text }
+        Self { text: fields.block_text("text", MAX_REPLY) }
     }
 }
 

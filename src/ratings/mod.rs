@@ -6,7 +6,6 @@ mod queries;
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
-use package::text;
 use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::PgPool;
@@ -151,10 +150,7 @@ pub struct NewRating {
 impl FromFields for NewRating {
     fn from_fields(fields: &mut Fields) -> Self {
         let rating = fields.integer("rating", 1..=5) as i16;
-        let review = fields.optional_text("review");
-        if let Some(fault) = review.as_ref().and_then(|review| text::block_fault(review, MAX_REVIEW)) {
-            fields.fault("review", fault.zh(), fault.en());
-        }
+        let review = fields.optional_block_text("review", MAX_REVIEW);
         Self { rating, review }
     }
 }

@@ -5,7 +5,6 @@ mod queries;
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use package::text;
 use serde::Serialize;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -116,10 +115,7 @@ pub struct NewReport {
 impl FromFields for NewReport {
     fn from_fields(fields: &mut Fields) -> Self {
         let reason = fields.choice("reason", Reason::Other);
-        let text = fields.optional_text("text");
-        if let Some(fault) = text.as_ref().and_then(|text| text::block_fault(text, MAX_TEXT)) {
-            fields.fault("text", fault.zh(), fault.en());
-        }
+        let text = fields.optional_block_text("text", MAX_TEXT);
         Self { reason, text: text.filter(|text| !text.trim().is_empty()) }
     }
 }
@@ -299,13 +295,7 @@ impl Choice for Closed {
 impl FromFields for Resolution {
     fn from_fields(fields: &mut Fields) -> Self {
         let state = fields.choice("state", Closed);
-        let resolution = fields.text("resolution");
-        if let Some(fault) = text::block_fault(&resolution, MAX_RESOLUTION) {
-            fields.fault("resolution", fault.zh(), fault.en());
-        } else if fields.has("resolution") && resolution.trim().is_empty() {
-            fields.fault("resolution", "不能为空", "must not be empty");
-        }
-        Self { state, resolution }
+        Self { state, resolution: fields.block_text("resolution", MAX_RESOLUTION) }
     }
 }
 

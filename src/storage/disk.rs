@@ -15,7 +15,7 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::{PLUGINS, Part, Received, Stored};
+use super::{DRAFTS, PLUGINS, Part, Received, Stored};
 use crate::{error::Result, observe::failpoint};
 
 /// Files of at most so many bytes are kept in memory,
@@ -36,6 +36,7 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join(PLUGINS))?;
+        fs::create_dir_all(root.join(DRAFTS))?;
         #[expect(clippy::borrowed_box, reason = "what the cache hands out")]
         let weigh = |name: &Box<str>, bytes: &Bytes| u32::try_from(128 + name.len() + bytes.len()).unwrap_or(u32::MAX);
         let small = moka::sync::Cache::builder().max_capacity(SMALL_IN_ALL).weigher(weigh).build();
@@ -151,12 +152,12 @@ impl Disk {
         .await??)
     }
 
-    /// Names every file; a reader that stops listening ends the walk.
-    pub(super) fn list(&self) -> mpsc::Receiver<Result<Stored>> {
+    /// Names every file below a folder; a reader that stops listening ends the walk.
+    pub(super) fn list(&self, folder: &'static str) -> mpsc::Receiver<Result<Stored>> {
         let (found, list) = mpsc::channel(AHEAD);
         let root = self.root.clone();
         spawn_blocking(move || {
-            let walked = walk(&root.join(PLUGINS), &mut |path, metadata| {
+            let walked = walk(&root.join(folder), &mut |path, metadata| {
                 let Ok(name) = path.strip_prefix(&root) else { return true };
                 let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 let stored = Stored { path: name.to_string_lossy().into_owned(), size: metadata.len(), modified };

@@ -41,6 +41,8 @@ const RECEIVED_CHUNK: usize = 64 * 1024;
 const CHECKED: usize = 16 * 1024;
 /// The folder of packages still arriving; everything in it is a leftover after a crash.
 const INCOMING: &str = "incoming";
+/// The folder of packages that wait to be published.
+const DRAFTS: &str = "drafts";
 /// The folder of kept packages.
 const PLUGINS: &str = "plugins";
 /// The folder of files that are not what their rows say; nothing is ever read from it.
@@ -168,9 +170,23 @@ impl Storage {
     /// When the disk is full or cannot be written, or the bucket does not answer.
     pub async fn keep(&self, received: Received, id: &str, version: &str) -> Result<()> {
         let path = Self::path_of(&received, id, version);
+        self.keep_as(received, &path, &format!("{id}-{version}.tar.gz")).await
+    }
+
+    /// Makes a received package durable that is not published yet, so that every server finds it; its path.
+    ///
+    /// # Errors
+    /// Those of [`Storage::keep`].
+    pub async fn keep_draft(&self, received: Received) -> Result<String> {
+        let path = format!("{DRAFTS}/{:032x}.tar.gz", rand::random::<u128>());
+        self.keep_as(received, &path, "draft.tar.gz").await?;
+        Ok(path)
+    }
+
+    async fn keep_as(&self, received: Received, path: &str, file_name: &str) -> Result<()> {
         match &self.backend {
-            Backend::Disk(disk) => disk.keep(received, &path).await,
-            Backend::S3(bucket) => bucket.keep(received, &path, &format!("{id}-{version}.tar.gz")).await,
+            Backend::Disk(disk) => disk.keep(received, path).await,
+            Backend::S3(bucket) => bucket.keep(received, path, file_name).await,
         }
     }
 
@@ -245,14 +261,23 @@ impl Storage {
         }
     }
 
-    /// Everything kept, in no order, including what no version names.
+    /// Every kept package, in no order, including what no version names.
     pub fn list(&self) -> Pin<Box<dyn Stream<Item = Result<Stored>> + Send>> {
+        self.list_below(PLUGINS)
+    }
+
+    /// Every package that waits to be published, in no order.
+    pub fn list_drafts(&self) -> Pin<Box<dyn Stream<Item = Result<Stored>> + Send>> {
+        self.list_below(DRAFTS)
+    }
+
+    fn list_below(&self, folder: &'static str) -> Pin<Box<dyn Stream<Item = Result<Stored>> + Send>> {
         match &self.backend {
             Backend::Disk(disk) => {
-                let found = disk.list();
+                let found = disk.list(folder);
                 Box::pin(stream::unfold(found, async |mut found| Some((found.recv().await?, found))))
             }
-            Backend::S3(bucket) => Box::pin(bucket.list()),
+            Backend::S3(bucket) => Box::pin(bucket.list(folder)),
         }
     }
 
@@ -276,12 +301,13 @@ impl Storage {
         .await??)
     }
 
-    /// Removes what an upload left; one that is gone already is fine.
+    /// Removes what an upload left, arriving or waiting to be published; one that is gone already is fine.
     ///
     /// # Errors
-    /// When the disk cannot be written.
+    /// When the disk cannot be written or the bucket does not answer.
     pub async fn remove_leftover(&self, path: &str) -> Result<()> {
-        let name = path.strip_prefix(INCOMING).unwrap_or(path).trim_start_matches('/');
+        let Some(name) = path.strip_prefix(INCOMING) else { return self.remove(path).await };
+        let name = name.trim_start_matches('/');
         match tokio::fs::remove_file(self.incoming.join(name)).await {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
             _ => Ok(()),

@@ -22,7 +22,7 @@ use object_store::{
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-use super::{PLUGINS, Received, Stored};
+use super::{Received, Stored};
 use crate::{
     config,
     error::{Error, Result},
@@ -164,9 +164,9 @@ impl S3 {
         self.bucket.rename(&self.path(from), &self.path(to)).await.map_err(unavailable)
     }
 
-    pub(super) fn list(&self) -> impl Stream<Item = Result<Stored>> + Send + use<> {
+    pub(super) fn list(&self, folder: &str) -> impl Stream<Item = Result<Stored>> + Send + use<> {
         let before = self.prefix.parts().count();
-        self.bucket.list(Some(&self.path(PLUGINS))).map(move |object| {
+        self.bucket.list(Some(&self.path(folder))).map(move |object| {
             let object = object.map_err(unavailable)?;
             let path: Path = object.location.parts().skip(before).collect();
             Ok(Stored { path: path.into(), size: object.size, modified: SystemTime::from(object.last_modified) })

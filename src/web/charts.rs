@@ -94,4 +94,49 @@ mod tests {
         assert_eq!(shares, [75, 25]);
         assert!(bars([("a".into(), 0)], false).iter().all(|bar| bar.share == 0));
     }
+
+    #[test]
+    fn the_scale_holds_its_highest_value_and_not_twice_as_much() {
+        for most in 1..=100_000 {
+            let end = scale_end(most);
+            assert!(end >= most && (end < 2 * most || end == 4), "{end} for {most}");
+        }
+        let ends = [10, 15, 16, 20, 31, 41, 51, 60, 61, 81, 100, 101, 1_000, 1_001].map(scale_end);
+        assert_eq!(ends, [10, 15, 20, 20, 40, 50, 60, 60, 80, 100, 100, 150, 1_000, 1_500]);
+        assert_eq!(scale_end(i64::MAX / 100), 100_000_000_000_000_000);
+    }
+
+    #[test]
+    fn each_day_has_a_bar_of_its_height_in_its_place() {
+        let point = |date: &str, downloads| Point { date: date.into(), downloads };
+        let chart = days(&[point("2026-11-20", 0), point("2026-11-21", 4), point("2026-11-22", 8)]);
+        let bars: Vec<&str> = chart.svg.split("<rect ").skip(1).collect();
+        assert_eq!(
+            bars,
+            [
+                r#"x="28.80" y="118.50" width="182.40" height="1.50" rx="1"><title>2026-11-20: 0</title></rect>"#,
+                r#"x="268.80" y="60.00" width="182.40" height="60.00" rx="1"><title>2026-11-21: 4</title></rect>"#,
+                r#"x="508.80" y="0.00" width="182.40" height="120.00" rx="1"><title>2026-11-22: 8</title></rect></svg>"#,
+            ]
+        );
+        assert!(chart.svg.starts_with(r#"<svg class="bars" viewBox="0 0 720 120""#), "{}", chart.svg);
+        assert_eq!((chart.top, &*chart.first, &*chart.last), (8, "2026-11-20", "2026-11-22"));
+        let nothing = days(&[]);
+        assert_eq!((nothing.top, &*nothing.first, &*nothing.last), (4, "", ""));
+        assert!(!nothing.svg.contains("rect"));
+    }
+
+    #[test]
+    fn shares_are_rounded_to_steps_of_five() {
+        let shares = |counts: &[i64], of_sum| -> Vec<u8> {
+            bars(counts.iter().map(|count| (count.to_string(), *count)), of_sum).iter().map(|bar| bar.share).collect()
+        };
+        assert_eq!(shares(&[1, 2], true), [35, 65]);
+        assert_eq!(shares(&[1, 2, 4], false), [25, 50, 100]);
+        assert_eq!(shares(&[1, 39], true), [5, 100]);
+        assert_eq!(shares(&[1, 40], true), [0, 100]);
+        assert_eq!(shares(&[], false), Vec::<u8>::new());
+        let named = bars([("five".into(), 7)], true);
+        assert_eq!((&*named[0].label, named[0].count, named[0].share), ("five", 7, 100));
+    }
 }

@@ -5,7 +5,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use serde_json::{Map, Value};
 
 use super::{cookies, redirect};
 use crate::{
@@ -16,10 +15,6 @@ use crate::{
     http::extract::{Fields, FromFields, Params, read_body},
 };
 
-/// Fields that hold a number, a truth value or a list where the API expects one.
-const NUMBERS: [&str; 2] = ["rating", "expires_in_days"];
-const FLAGS: [&str; 3] = ["is_active", "is_verified", "revoke_tokens"];
-const LISTS: [&str; 1] = ["scopes"];
 /// Fields that are shown again never.
 const SECRETS: [&str; 3] = ["password", "old_password", "new_password"];
 
@@ -80,22 +75,8 @@ impl Form {
     /// # Errors
     /// 400 naming every fault.
     pub fn read<T: FromFields>(&self) -> Result<T> {
-        let mut map = Map::new();
-        for (name, value) in self.pairs.iter().filter(|(_, value)| !value.is_empty()) {
-            let text = || Value::from(value.replace("\r\n", "\n"));
-            if LISTS.contains(&name.as_str()) {
-                let list = map.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()));
-                list.as_array_mut().into_iter().for_each(|list| list.push(text()));
-                continue;
-            }
-            let value = match name.as_str() {
-                name if NUMBERS.contains(&name) => value.parse::<i64>().map_or_else(|_| text(), Value::from),
-                name if FLAGS.contains(&name) => Value::from(value == "true"),
-                _ => text(),
-            };
-            map.insert(name.clone(), value);
-        }
-        Fields::read(map)
+        let filled = self.pairs.iter().filter(|(_, value)| !value.is_empty());
+        Fields::read_form(filled.map(|(name, value)| (name.clone(), value.replace("\r\n", "\n"))))
     }
 
     /// What was filled in and why it was refused, to be shown again; other failures pass on.

@@ -10,7 +10,7 @@ use comrak::{
     Anchorizer, Arena, Node, Options,
     arena_tree::NodeEdge,
     format_html,
-    nodes::{AstNode, NodeHtmlBlock, NodeLink, NodeValue},
+    nodes::{AstNode, NodeHtmlBlock, NodeLink, NodeList, NodeValue},
     parse_document,
 };
 
@@ -51,6 +51,8 @@ static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .url_relative(ammonia::UrlRelative::PassThrough)
         .add_tag_attributes("a", ["id"])
         .add_tag_attributes("li", ["id"])
+        // Whoever has no mouse must be able to scroll what is wider than the page.
+        .set_tag_attribute_value("pre", "tabindex", "0")
         .link_rel(Some("nofollow noopener"))
         .attribute_filter(|element, attribute, value| {
             let is_plain = !(element == "a" && attribute == "name") && attribute != "lang";
@@ -141,27 +143,15 @@ fn render(text: &str, place: Option<&Place>) -> Option<String> {
     if html.len() > MAX_HTML {
         return None;
     }
-    // The page has its own first heading, so those of a text are one level lower.
-    let mut lower = html;
-    for level in (1..=5).rev() {
-        lower = lower
-            .replace(&format!("<h{level}>"), &format!("<h{}>", level + 1))
-            .replace(&format!("</h{level}>"), &format!("</h{}>", level + 1));
-    }
-    // Whoever has no mouse must be able to scroll what is wider than the page.
-    let lower = lower.replace(CHECKED, "☑ ").replace(UNCHECKED, "☐ ");
-    let html = CLEANER.clean(&lower).to_string().replace("<pre>", "<pre tabindex=\"0\">");
+    let html = CLEANER.clean(&html).to_string();
     (html.len() <= MAX_HTML).then_some(html)
 }
 
-/// How comrak writes the boxes of a task list.
-const CHECKED: &str = r#"<input type="checkbox" checked="" disabled="" /> "#;
-const UNCHECKED: &str = r#"<input type="checkbox" disabled="" /> "#;
 /// What the anchors of a text begin with, so that they are none of the page's.
 const ANCHOR: &str = "readme-";
 
 /// Makes of the document what a page can show: pictures become links, links lead where they mean to, headings get
-/// anchors, and HTML is cleaned.
+/// anchors, boxes of tasks become text, and HTML is cleaned.
 fn prepare<'a>(arena: &'a Arena<'a>, document: Node<'a>, place: Option<&Place>) {
     let mut anchors = Anchorizer::new();
     for node in document.descendants().collect::<Vec<_>>() {
@@ -169,11 +159,23 @@ fn prepare<'a>(arena: &'a Arena<'a>, document: Node<'a>, place: Option<&Place>) 
         match &mut ast.value {
             NodeValue::HtmlInline(html) => *html = raw_html::cleaned(html),
             NodeValue::HtmlBlock(NodeHtmlBlock { literal, .. }) => *literal = raw_html::cleaned(literal),
-            NodeValue::Heading(_) if place.is_some() => {
+            // The page has its own first heading, so those of a text are one level lower.
+            NodeValue::Heading(heading) => {
+                heading.level = (heading.level + 1).min(6);
                 drop(ast);
+                if place.is_none() {
+                    continue;
+                }
                 let id = anchors.anchorize(&text_of(node));
                 let anchor = NodeValue::HtmlInline(format!("<a id=\"{ANCHOR}{}\"></a>", escape(&id)));
                 node.prepend(arena.alloc(AstNode::from(anchor)));
+            }
+            NodeValue::TaskItem(task) => {
+                let sign = if task.symbol.is_some() { "☑ " } else { "☐ " };
+                ast.value = NodeValue::Item(NodeList::default());
+                drop(ast);
+                let sign = arena.alloc(AstNode::from(NodeValue::Text(sign.into())));
+                node.first_child().unwrap_or(node).prepend(sign);
             }
             NodeValue::Image(link) | NodeValue::Link(link) => {
                 let target = target(&link.url, place);
@@ -306,6 +308,24 @@ mod tests {
         let html = html("# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nhttps://example.org");
         for part in ["Title</h2>", "<td>1</td>", r#"rel="nofollow noopener""#] {
             assert!(html.contains(part), "{part} in {html}");
+        }
+    }
+
+    #[test]
+    fn headings_are_one_level_lower_and_code_is_as_it_was_written() {
+        let text = "# One\n\n###### Six\n\n<h1>raw</h1>\n\n`<h1>`\n\n- [x] `<input type=\"checkbox\" disabled=\"\" /> `\n\n```\n<pre>\n```\n";
+        for place in [None, Some(place())] {
+            let html = super::html(text, place.as_ref()).html;
+            for part in [
+                "One</h2>",
+                "Six</h6>",
+                "<h2>raw</h2>",
+                "<code>&lt;h1&gt;</code>",
+                "<li>☑ <code>&lt;input",
+                "<pre tabindex=\"0\"><code>&lt;pre&gt;",
+            ] {
+                assert!(html.contains(part), "{part} in {html}");
+            }
         }
     }
 

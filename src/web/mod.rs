@@ -48,8 +48,6 @@ use ipnet::IpNet;
 use journal::Journal;
 use sqlx::PgPool;
 
-pub use preview::Drafts;
-
 use crate::{
     accounts::Accounts,
     admin::Admin,
@@ -85,7 +83,6 @@ pub struct Web {
     /// Where the site is; empty when it is where requests say.
     pub(crate) public_url: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) drafts: Drafts,
 }
 
 impl AsRef<Accounts> for Web {

@@ -175,10 +175,16 @@ impl PageContext {
     {
         let headers = FileHeaders { media, caching: self.caching(seconds) };
         let key = format!("file {:?} {}{}", self.lang, self.base, self.path);
-        let ready = web.cache.local(Kind::Listed, key, web.catalogue.lists.version(0), || async {
+        let ready = web.cache.local(self.kind(Kind::Listed), key, web.catalogue.lists.version(0), || async {
             Ok(make(self).await?.render().map_err(anyhow::Error::from)?.into_bytes())
         });
         Ok(headers.on(ready.await?.respond(request)))
+    }
+
+    /// Which memory keeps what was made for this page: without a configured address it shows the name by which the client
+    /// called the site, and there are as many of these as clients like.
+    pub(super) fn kind(&self, kind: Kind) -> Kind {
+        if self.is_base_configured { kind } else { Kind::Query }
     }
 
     fn caching(&self, seconds: u32) -> String {

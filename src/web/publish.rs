@@ -20,7 +20,7 @@ use crate::{
     accounts::CurrentUser,
     error::{Error, OrRefuse, Refusal, Result, codes, lang::Lang},
     http::multipart::Form as Upload,
-    plugins,
+    plugins::{self, Inspected},
     storage::Received,
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn check(
     match receive_and_check(&web, &session.user, request).await {
         Ok(checked) => {
             let (response, received) = preview::show(&web, look, checked).await?;
-            web.drafts.keep(session.user.id, received);
+            plugins::keep_draft(&web.plugins, session.user.id, received).await?;
             Ok(response)
         }
         Err(Error::Refused(refusal)) => refused(look, &refusal),
@@ -60,9 +60,9 @@ pub(super) async fn check(
 
 async fn receive_and_check(web: &Web, user: &CurrentUser, request: Request) -> Result<Checked> {
     let received = receive(web, request).await?;
-    let (received, package) = plugins::inspect(&web.plugins, received).await?;
+    let Inspected { received, package, contents, .. } = plugins::inspect(&web.plugins, received).await?;
     let is_new = plugins::dry_run(&web.plugins, user, &package.manifest, &received.hash).await?;
-    Ok(Checked { package, received, is_new })
+    Ok(Checked { package, contents, received, is_new })
 }
 
 /// Reads the form to its end even when something is wrong with it: a browser shows no answer before
@@ -121,7 +121,7 @@ pub(super) async fn publish(
     Member { look, session }: Member,
     form: Form,
 ) -> Result<Response> {
-    let Some(received) = web.drafts.take(session.user.id, form.get("hash")) else {
+    let Some(received) = plugins::take_draft(&web.plugins, session.user.id, form.get("hash")).await? else {
         let problem = look.t("预览已过期，请重新选择文件。", "This preview has expired. Choose the file again.");
         let page = Publish { problem: problem.to_owned(), advice: "", faults: Vec::new(), page: look };
         return page.page.show_with(StatusCode::CONFLICT, &page);

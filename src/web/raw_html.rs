@@ -91,19 +91,32 @@ fn write(out: &mut String, open: &mut Vec<&'static str>, tag: &Tag) {
     if let Some(alt) = &tag.alt {
         push_text(out, alt);
     }
-    let Some((name, is_void)) = ELEMENTS.iter().find(|(name, _)| *name == tag.name) else { return };
-    if *is_void {
+    let Some(&(name, is_void)) = ELEMENTS.iter().find(|(name, _)| *name == tag.name) else { return };
+    let name = shown(name);
+    if is_void {
         out.push_str(&format!("<{name}>"));
     } else if !tag.is_end && open.len() < MAX_DEPTH {
         open.push(name);
         out.push_str(&format!("<{name}>"));
-    } else if tag.is_end && open.contains(name) {
+    } else if tag.is_end && open.contains(&name) {
         while let Some(inner) = open.pop() {
             end(out, inner);
-            if inner == *name {
+            if inner == name {
                 break;
             }
         }
+    }
+}
+
+/// An element as a page shows it: headings one level lower, as those of Markdown, because the page has its own first one.
+fn shown(name: &'static str) -> &'static str {
+    match name {
+        "h1" => "h2",
+        "h2" => "h3",
+        "h3" => "h4",
+        "h4" => "h5",
+        "h5" => "h6",
+        name => name,
     }
 }
 
@@ -183,6 +196,7 @@ mod tests {
             ("<!-- a <b> -->b<br/>", "b<br>"),
             ("1 < 2 <3", "1 &lt; 2 &lt;3"),
             ("<p title='>'>x</p>", "<p>x</p>"),
+            ("<h1 align=center>a</h1><h5>b</h5><h6>c</h6>", "<h2>a</h2><h6>b</h6><h6>c</h6>"),
         ] {
             assert_eq!(cleaned(html), kept, "{html}");
         }

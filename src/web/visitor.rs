@@ -132,7 +132,7 @@ impl Visitor {
         };
         self.look.keep_parameters(parameters);
         let PageContext { lang, theme, ref base, ref path, ref query, .. } = self.look;
-        let kind = if query.is_empty() { kind } else { Kind::Query };
+        let kind = if query.is_empty() { self.look.kind(kind) } else { Kind::Query };
         let key = format!("page {lang:?}{theme} {base}{path}?{query}");
         let is_for_everybody = self.session.is_none() && self.look.notice.is_none();
         let frame = PageHeaders { lang, cookie: None };

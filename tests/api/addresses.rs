@@ -200,6 +200,31 @@ async fn what_holds_the_name_a_visitor_called_the_site_by_is_kept_by_no_shared_c
     }
 }
 
+#[sqlx::test]
+async fn names_that_clients_invent_for_the_site_displace_no_other_answers(db: PgPool) {
+    let app = TestApp::with(db, |config| config.cache.memory_mb = 1).await;
+    app.user("ada").await.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
+    let misses = async || -> u64 {
+        let metrics = app.anyone().get("//metrics").await.text();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("cache_requests_total") && line.contains("memory") && line.contains("miss"));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    app.anyone().get("/plugins/hello").await.expect(200);
+    let known = misses().await;
+    for n in 0..200 {
+        for page in ["/", "/plugins/hello", "/sitemap.xml"] {
+            let request = app.anyone().request(Method::GET, &format!("/{page}"));
+            Answer::of(request.header("host", format!("{n}.example"))).await.expect(200);
+        }
+    }
+    let invented = misses().await;
+    assert!(invented >= known + 600, "each of them is an answer of its own");
+    app.anyone().get("/plugins/hello").await.expect(200);
+    assert_eq!(misses().await, invented, "the answer was still known");
+}
+
 #[test]
 fn locations_are_written_and_the_host_is_read_in_one_place_each() {
     for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web")).unwrap() {

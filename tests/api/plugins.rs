@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::{app::TestApp, package_builder::PackageBuilder};
+use crate::{
+    app::{Answer, TestApp},
+    package_builder::PackageBuilder,
+};
 
 fn package(id: &str, version: &str) -> PackageBuilder {
     PackageBuilder::new(id, version)
@@ -28,6 +31,22 @@ async fn a_published_plugin_is_listed_found_shown_and_downloaded(db: PgPool) {
     let detail = app.anyone().get("/plugins/hello").await.expect(200).data();
     assert_eq!((&detail["name"], &detail["owners"][0]["username"]), (&json!("问候插件"), &json!("ada")));
     assert_eq!(app.anyone().get("/plugins/hello/download").await.expect(200).bytes, archive);
+}
+
+#[sqlx::test]
+async fn why_a_package_is_refused_is_a_sentence(db: PgPool) {
+    let app = TestApp::new(db).await;
+    let ada = app.user("ada").await;
+    for (package, error, detail) in [
+        (package("search", "1.0.0"), "The id search is reserved", "The id search is reserved"),
+        (package("hello", "1.0.0").set("tags", "x"), "The package breaks the rules", "must be a list, not a string"),
+    ] {
+        let request = ada.upload_request("hello.tar.gz", package.build()).header("accept-language", "en");
+        let refused = Answer::of(request).await.expect(400).json();
+        assert_eq!((&refused["error"], &refused["details"][0]["message"]), (&json!(error), &json!(detail)));
+    }
+    let refused = ada.publish(&package("hello", "1.0.0").set("tags", "x")).await.refused(400, "invalid_manifest");
+    assert_eq!(refused.json()["error"], "插件信息验证失败", "as the customer's document has it");
 }
 
 #[sqlx::test]

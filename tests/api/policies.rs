@@ -233,6 +233,7 @@ async fn requests_that_had_no_limit_end(db: PgPool) {
         (&anyone, Method::GET, "//api/anything"),
         (&anyone, Method::GET, "//plugins/"),
         (&anyone, Method::PUT, "//plugins"),
+        (&anyone, Method::OPTIONS, "/plugins"),
         (&anyone, Method::POST, "/auth/login"),
         // These never ask whose token it is.
         (&junk, Method::POST, "/auth/refresh"),

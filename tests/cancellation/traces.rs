@@ -90,6 +90,8 @@ pub(crate) struct Traces {
     /// Without those of connections to the database, which are kept.
     descriptors: u64,
     arriving: usize,
+    /// Uploads that wait on the website to be published.
+    drafts: usize,
     passwords: u64,
 }
 
@@ -101,10 +103,12 @@ impl Traces {
             line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64
         };
         let database = metric("database_connections{state=\"open\"}");
+        let files = |folder: &str| fs::read_dir(home.path(folder)).unwrap().count();
         Self {
             threads: server.memory("Threads"),
             descriptors: server.descriptors() - database,
-            arriving: fs::read_dir(home.path("store/incoming")).unwrap().count(),
+            arriving: files("store/incoming"),
+            drafts: files("store/drafts"),
             passwords: metric("queue_length{queue=\"passwords\"}"),
         }
     }
@@ -125,7 +129,8 @@ impl Traces {
         // Segments of index and journal come and go, and idle threads with their work.
         self.threads <= before.threads + 4
             && self.descriptors <= before.descriptors + 8
-            && self.arriving <= drafts
+            && self.arriving == 0
+            && self.drafts <= drafts
             && self.passwords == 0
     }
 
@@ -137,13 +142,15 @@ impl Traces {
     /// As cells of a table: before → after.
     pub(crate) fn beside(&self, after: &Self) -> String {
         format!(
-            "{} → {} | {} → {} | {} → {} | {}",
+            "{} → {} | {} → {} | {} → {} | {} → {} | {}",
             self.threads,
             after.threads,
             self.descriptors,
             after.descriptors,
             self.arriving,
             after.arriving,
+            self.drafts,
+            after.drafts,
             after.passwords
         )
     }

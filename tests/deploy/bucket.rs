@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// A running S3 server with an empty bucket.
-struct Bucket {
+pub(crate) struct Bucket {
     _child: Child,
     endpoint: String,
 }
 
 impl Bucket {
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let program = program("moto_server").await?;
         rustls::crypto::ring::default_provider().install_default().ok();
         let port = free_port();
@@ -42,13 +42,13 @@ impl Bucket {
     }
 
     /// The names in the bucket.
-    async fn names(&self) -> Vec<String> {
+    pub(crate) async fn names(&self) -> Vec<String> {
         let list = reqwest::get(format!("{}/packages?list-type=2", self.endpoint)).await.unwrap().text().await.unwrap();
         let keys = list.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
         keys.map(|(key, _)| key.to_owned()).collect()
     }
 
-    fn settings(&self, stack: &mut Stack) {
+    pub(crate) fn settings(&self, stack: &mut Stack) {
         stack.set("storage.url", "s3://packages/market/place");
         stack.set("storage.s3_endpoint", &self.endpoint);
         stack.set("storage.s3_access_key", "testing");

@@ -10,6 +10,7 @@ mod bucket;
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "the api suite uses all of it")]
 mod client;
+mod drafts;
 mod drill;
 mod files;
 mod instances;

@@ -71,7 +71,8 @@ async fn the_tour_goes_through_nginx(db: PgPool) {
         is_envelope(&anyone.get(metrics).await, 404, "not_found");
     }
     let long = format!("GET /api/v1/plugins?search={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(17_000));
-    for (request, status) in [(long.as_str(), 414), ("NONSENSE\r\n\r\n", 400)] {
+    let wide = format!("GET /api/v1/plugins HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(17_000));
+    for (request, status) in [(long.as_str(), 414), (&wide, 400), ("NONSENSE\r\n\r\n", 400)] {
         let (head, body) = raw(&nginx, request).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && body["success"] == false, "{head} {body}");
     }

@@ -327,8 +327,7 @@ fn upstream(folder: &Path, ports: &[u16]) -> String {
     format!(
         "{temporary}map '' $public_url {{ default ''; }}\n\
          upstream marketplace {{\n    zone marketplace 128k;\n{servers}    keepalive 64;\n    keepalive_timeout 1s;\n}}\n\
-         upstream marketplace_again {{\n    zone marketplace_again 128k;\n{always}}}\n\
-         upstream marketplace_publish {{\n    hash $cookie_session consistent;\n{servers}}}\n"
+         upstream marketplace_again {{\n    zone marketplace_again 128k;\n{always}}}\n"
     )
 }
 

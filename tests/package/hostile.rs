@@ -27,6 +27,9 @@ fn every_hostile_package_is_refused_with_its_code() {
             }
             Err(refusal) => {
                 for fault in refusal.faults {
+                    let is_capital = fault.en.starts_with(|c: char| c.is_ascii_uppercase());
+                    let is_sentence = is_capital || fault.en.starts_with("info.json ");
+                    assert!(is_sentence || !fault.is_sentence(), "{}: {}", case.name, fault.en);
                     assert!(CODES.iter().any(|doc| doc.code == fault.code), "{}", fault.code);
                     assert!(!fault.field.chars().any(char::is_control), "{}", case.name);
                     assert!(fault.field.chars().count() <= 200, "{}", case.name);

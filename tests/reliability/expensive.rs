@@ -218,21 +218,54 @@ async fn clients_who_ask_for_the_worst_and_hang_up_delay_nobody(db: PgPool) {
     timeout(Duration::from_secs(10) * SLOWNESS.min(6), again).await.expect("it is over");
 }
 
+/// A package of 192 MB in 120 files of text.
+fn large(id: &str) -> PackageBuilder {
+    let text = "0123456789abcdef\n".repeat(1_600_000 / 17);
+    (0..FILES).fold(PackageBuilder::new(id, "1.0.0"), |package, i| package.file(&format!("d{i:03}.txt"), &text))
+}
+
+const FILES: usize = 120;
+
+#[sqlx::test]
+async fn a_large_package_is_not_read_again_to_show_what_is_inside(db: PgPool) {
+    let home = Home::new(&db);
+    let server = home.start().await;
+    let ada = server.user("ada").await;
+    let reader = server.anyone();
+    let publish = async |id: &str| drop(ada.publish(&large(id)).await.expect(201));
+    let once = cpu(&server, publish("large")).await;
+    publish("older").await;
+    let forget =
+        "delete from package_contents where version_id in (select id from plugin_versions where plugin_id = 'older')";
+    assert_eq!(sqlx::query(forget).execute(&db).await.unwrap().rows_affected(), 1);
+    println!("| published | {once:?} |");
+    for address in ["//plugins/large", "/plugins/large/versions/1.0.0/files", "//plugins/large/files/1.0.0"] {
+        let first = cpu(&server, async { drop(reader.get(address).await.expect(200)) }).await;
+        println!("| {address} | {first:?} |");
+        // Publishing reads the package once; in any build this is far less than that.
+        assert!(first < once / 5 && first < FIRST * SLOWNESS, "{address}: {first:?} of {once:?}");
+    }
+    // One that was published by an earlier release shows the same.
+    let files = async |id: &str| reader.get(&format!("/plugins/{id}/versions/1.0.0/files")).await.expect(200).data();
+    let (kept, read) = (files("large").await, files("older").await);
+    let sizes = |list: &serde_json::Value| list["files"].as_array().unwrap()[..FILES].to_vec();
+    assert_eq!(sizes(&kept), sizes(&read));
+    let text = async |id: &str| {
+        let path = format!("/plugins/{id}/versions/1.0.0/files/d{:03}.txt", FILES - 1);
+        reader.get(&path).await.expect(200).data()["text"].clone()
+    };
+    assert_eq!(text("large").await, text("older").await);
+}
+
 #[sqlx::test]
 async fn files_of_one_large_package_hold_up_nobody(db: PgPool) {
-    const FILES: usize = 120;
     const CLIENTS: usize = 8;
     /// In a build that is not optimised, on a machine that others use, one walk through the package takes seconds.
     const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 2 });
     let home = Home::new(&db);
     let server = home.start_with(&[], &["limits.enabled=false"]).await;
     let ada = server.user("ada").await;
-    let text = "0123456789abcdef\n".repeat(1_600_000 / 17);
-    let mut package = PackageBuilder::new("large", "1.0.0");
-    for i in 0..FILES {
-        package = package.file(&format!("d{i:03}.txt"), &text);
-    }
-    ada.publish(&package).await.expect(201);
+    ada.publish(&large("large")).await.expect(201);
     for id in ["honest0", "honest1"] {
         ada.publish(&PackageBuilder::new(id, "1.0.0")).await.expect(201);
     }

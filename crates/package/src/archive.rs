@@ -328,7 +328,7 @@ fn missing_manifest(files: &[PackagedFile]) -> Fault {
                      请打包文件夹的内容而不是文件夹本身，文件名用小写"
                 ),
                 format!(
-                    "there is no info.json at the root of the package, but there is {shown}: \
+                    "There is no info.json at the root of the package, but there is {shown}: \
                      pack the content of the folder, not the folder, and spell the name in lower case"
                 ),
             )

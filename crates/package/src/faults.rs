@@ -58,6 +58,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether its texts can be read without the field; else they continue it: `tags` “must be a list”.
+    pub fn is_sentence(&self) -> bool {
+        self.code != codes::INVALID_MANIFEST.code
+    }
+
     /// A fault at `field`, in the words of its code.
     pub(super) fn at(field: &str, doc: CodeDoc) -> Self {
         Self::because(field, doc, doc.zh, doc.en)

@@ -117,18 +117,18 @@ pub(super) fn version_of(value: Option<&Json>, field: &str, faults: &mut Faults)
         None
     };
     if found.chars().count() > MAX_VERSION {
-        return refuse("版本号最多 50 个字符", "a version has at most 50 characters");
+        return refuse("版本号最多 50 个字符", "A version has at most 50 characters");
     }
     match Version::parse(found) {
         Ok(version) if version.build.is_empty() => Some(version),
-        Ok(_) => refuse("版本号不能带构建元数据（+…）", "a version must not carry build metadata (+…)"),
+        Ok(_) => refuse("版本号不能带构建元数据（+…）", "A version must not carry build metadata (+…)"),
         Err(_) if has_huge_number(found) => refuse(
             "版本号中的数字过大（最大 18446744073709551615）",
-            "a number in the version is too large (at most 18446744073709551615)",
+            "A number in the version is too large (at most 18446744073709551615)",
         ),
         Err(_) => refuse(
             "版本号应符合 SemVer 2.0，例如 1.2.3 或 1.2.3-rc.1",
-            "must be a SemVer 2.0 version such as 1.2.3 or 1.2.3-rc.1",
+            "The version must be a SemVer 2.0 version such as 1.2.3 or 1.2.3-rc.1",
         ),
     }
 }

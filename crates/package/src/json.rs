@@ -84,7 +84,7 @@ impl State {
                 MANIFEST,
                 codes::MANIFEST_DUPLICATE_KEY,
                 format!("键 {key} 出现了两次（第 {line} 行）"),
-                format!("the key {key} occurs twice (line {line})"),
+                format!("The key {key} occurs twice (line {line})"),
             );
         }
         if self.values.get() > MAX_MANIFEST_VALUES {

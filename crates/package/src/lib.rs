@@ -117,7 +117,15 @@ impl Visitor for () {
 /// # Errors
 /// Says which rules the package breaks.
 pub fn inspect(archive: impl Read) -> Result<Package, Refusal> {
-    let contents = archive::walk(archive, &mut ())?;
+    inspect_with(archive, &mut ())
+}
+
+/// The same, and shows its files to `visitor` on the way, in the order of the archive.
+///
+/// # Errors
+/// Says which rules the package breaks; what was shown until then must not be used.
+pub fn inspect_with(archive: impl Read, visitor: &mut impl Visitor) -> Result<Package, Refusal> {
+    let contents = archive::walk(archive, visitor)?;
     let manifest = manifest::read(&contents.manifest, &contents.files)?;
     let unpacked_size = contents.files.iter().map(|file| file.size).sum();
     Ok(Package { manifest, files: contents.files, unpacked_size })

@@ -147,7 +147,7 @@ fn id(root: &Object, faults: &mut Faults) -> String {
             "id",
             codes::RESERVED_ID,
             format!("{id} 是保留字，不能用作插件 ID"),
-            format!("{id} is reserved and cannot be the id of a plugin"),
+            format!("The id {id} is reserved"),
         ));
     }
     id.to_owned()
@@ -203,7 +203,7 @@ fn dependencies(root: &Object, own_id: &str, faults: &mut Faults) -> Vec<Depende
         } else if id == own_id {
             faults.add(Fault::at(&field, codes::SELF_DEPENDENCY));
         } else if !known.insert(id) {
-            faults.invalid(&field, format!("依赖 {id} 重复"), format!("the dependency {id} is listed twice"));
+            faults.invalid(&field, format!("依赖 {id} 重复"), format!("repeats the dependency {id}"));
         } else {
             dependencies.push(Dependency { id: id.to_owned(), min_version: None });
         }

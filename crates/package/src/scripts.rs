@@ -82,12 +82,12 @@ fn missing(field: &str, file: &str, files: &[PackagedFile]) -> Fault {
                      file 相对于 scripts/，大小写和 Unicode 形式要一致"
                 ),
                 format!(
-                    "there is no {shown} in the package, but there is {near}: \
+                    "There is no {shown} in the package, but there is {near}: \
                      file is relative to scripts/ and must match in case and Unicode form"
                 ),
             )
         }
-        None => (format!("包中没有 {shown}"), format!("there is no {shown} in the package")),
+        None => (format!("包中没有 {shown}"), format!("There is no {shown} in the package")),
     };
     Fault::because(field, codes::SCRIPT_MISSING, zh, en)
 }

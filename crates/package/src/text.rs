@@ -39,7 +39,7 @@ impl TextFault {
         match self {
             Self::TooLong { max } => format!("must be at most {max} characters"),
             Self::Forbidden { character, position } => format!(
-                "character {position}, U+{:04X}, is not allowed \
+                "Character {position}, U+{:04X}, is not allowed \
                  (a control, direction or invisible character)",
                 u32::from(*character)
             ),

@@ -1,208 +1,39 @@
-//! What is inside a stored package: its files, with the beginnings of their texts.
-//!
-//! Packages are read by the reader that inspected them, so everything shown is what unpackers extract. The caps here
-//! bound memory and time.
+//! Reading packages from front to back.
 
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
     io::{self, Read},
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
 };
 
-use anyhow::anyhow;
-use axum::http::header::RETRY_AFTER;
-use package::{PackagedFile, Visitor};
+use package::{Package, PackagedFile, Visitor};
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedMutexGuard;
 
-use super::{Plugins, queries::VersionFile};
-use crate::{
-    data::derived::{Derived, Work},
-    error::{Error, Result, codes},
-    storage::{Received, Storage},
-};
+use super::{Contents, MAX_SHOWN, Place, StoredFile};
 
-/// The most bytes of one file that are shown; the rest is for those who download the package.
-pub const MAX_SHOWN: usize = 256 * 1024;
 /// The most bytes of text kept of one package as they are; further ones are kept compressed.
 const MAX_KEPT: usize = 2 * 1024 * 1024;
+/// Room beside it for what is shown first.
+const MAX_FIRST: usize = 1024 * 1024;
 /// The most bytes of compressed texts kept of one package. Files beyond it are read from the package again, so many at
 /// a time that they have about as many bytes of text.
 const MAX_PACKED: usize = 4 * 1024 * 1024;
-/// The most requests that wait until files of one package are read.
-const MAX_WAITING: usize = 16;
-
-/// The files of a package, by path.
-pub struct Contents {
-    /// In the order of their paths.
-    pub files: Vec<StoredFile>,
-}
-
-/// One file of a package.
-#[derive(Clone)]
-pub struct StoredFile {
-    /// Path below the package's root.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// Whether the archive marks it as executable.
-    pub executable: bool,
-    /// SHA-256 of its bytes, in hex.
-    pub hash: String,
-    /// Its text, cut after `MAX_SHOWN` bytes; none when it is elsewhere.
-    pub text: Option<Arc<str>>,
-    /// Where its text is.
-    pub place: Place,
-}
-
-/// Where the text of a file is.
-#[derive(Clone)]
-pub enum Place {
-    /// With the file.
-    Here,
-    /// Here too, compressed.
-    Packed(Arc<[u8]>),
-    /// In the package, among the files of a group.
-    Package(usize),
-}
-
-/// Texts of a group of files, by path.
-struct Texts(HashMap<String, Arc<str>>);
-
-/// One walk at a time through each package: who asks for many files of one package delays only those who ask for files
-/// of the same.
-#[derive(Default)]
-pub struct Turns(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    /// Waits for the turn to read the package with a hash.
-    async fn wait(&self, hash: &str) -> Result<OwnedMutexGuard<()>> {
-        let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            let turn = turns.get(hash).and_then(Weak::upgrade).unwrap_or_default();
-            turns.insert(hash.to_owned(), Arc::downgrade(&turn));
-            turn
-        };
-        if Arc::strong_count(&turn) > MAX_WAITING {
-            return Err(Error::new(&codes::UNAVAILABLE).header(RETRY_AFTER, 2.into()));
-        }
-        Ok(turn.lock_owned().await)
-    }
-}
-
-impl Contents {
-    /// The file at a path.
-    pub fn file(&self, path: &str) -> Option<&StoredFile> {
-        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok().map(|i| &self.files[i])
-    }
-}
-
-impl Derived for Contents {
-    fn weight(&self) -> usize {
-        self.files.iter().map(Derived::weight).sum()
-    }
-}
-
-impl Derived for StoredFile {
-    fn weight(&self) -> usize {
-        let packed = if let Place::Packed(packed) = &self.place { packed.len() } else { 0 };
-        200 + self.path.len() + self.text.as_ref().map_or(0, |text| text.len()) + packed
-    }
-}
-
-impl Derived for Texts {
-    fn weight(&self) -> usize {
-        self.0.iter().map(|(path, text)| 200 + path.len() + text.len()).sum()
-    }
-}
-
-/// What is inside a version's package.
-///
-/// # Errors
-/// 503 when the store has lost the package, or too many packages wait to be unpacked; 409 when it was accepted under
-/// older rules and unpackers may disagree about what is in it.
-pub async fn read(plugins: &Plugins, version: &VersionFile) -> Result<Arc<Contents>> {
-    let (storage, path) = (plugins.storage.clone(), version.file_path.clone());
-    let unpack = move || Ok(Contents { files: walk(open(&storage, &path)?)? });
-    plugins.derived.get(Work::Unpack, contents_key(&version.file_hash), unpack).await
-}
-
-/// One file with its text, wherever it stands in the package.
-///
-/// # Errors
-/// 404 when the package holds no such file; those of [`read`].
-pub async fn read_file(plugins: &Plugins, version: &VersionFile, path: &str) -> Result<StoredFile> {
-    let not_found = || Error::new(&codes::PACKAGED_FILE_NOT_FOUND);
-    let contents = read(plugins, version).await?;
-    let file = contents.file(path).ok_or_else(not_found)?;
-    if file.text.is_some() {
-        return Ok(file.clone());
-    }
-    let text = match file.place.clone() {
-        Place::Here => None,
-        Place::Packed(packed) => {
-            let unpack = move || Ok(Texts(HashMap::from([(String::new(), unpacked(&packed)?)])));
-            let key = format!("text {} {path}", version.file_hash);
-            plugins.derived.get(Work::Render, key, unpack).await?.0.get("").cloned()
-        }
-        Place::Package(group) => read_group(plugins, version, contents.clone(), group).await?.0.get(path).cloned(),
-    };
-    Ok(StoredFile { text, ..file.clone() })
-}
-
-/// Reads all files of a group, so that those who ask for others of them need no walk of their own.
-async fn read_group(
-    plugins: &Plugins,
-    version: &VersionFile,
-    contents: Arc<Contents>,
-    group: usize,
-) -> Result<Arc<Texts>> {
-    let key = format!("texts {} {group}", version.file_hash);
-    if let Some(texts) = plugins.derived.find(&key) {
-        return Ok(texts);
-    }
-    let turn = plugins.turns.wait(&version.file_hash).await?;
-    let (storage, package) = (plugins.storage.clone(), version.file_path.clone());
-    let unpack = move || {
-        // Until the work is done, whether or not anybody still waits for it.
-        let _turn = turn;
-        Ok(Texts(walk_group(open(&storage, &package)?, &contents, group)?))
-    };
-    plugins.derived.get(Work::Unpack, key, unpack).await
-}
-
-/// What is inside a package that has only just arrived.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn read_received(plugins: &Plugins, received: &Received) -> Result<Arc<Contents>> {
-    // Open, it can be read even when its name is removed because the client has left.
-    let file = received.open()?;
-    let unpack = move || Ok(Contents { files: walk(io::BufReader::new(file))? });
-    plugins.derived.get(Work::Unpack, contents_key(&received.hash), unpack).await
-}
-
-/// By the hash of the package, so that nothing in it can ever be out of date.
-fn contents_key(hash: &str) -> String {
-    format!("contents {hash}")
-}
-
-fn open(storage: &Storage, path: &str) -> Result<impl Read> {
-    let missing = || Error::Unavailable(anyhow!("the package {path} is missing from the store"));
-    Ok(io::BufReader::new(storage.open_blocking(path)?.ok_or_else(missing)?))
-}
 
 /// Reads a package from front to back; keeps the texts of its files as far as there is room.
-fn walk(package: impl Read) -> io::Result<Vec<StoredFile>> {
+pub(super) fn walk(package: impl Read) -> io::Result<Vec<StoredFile>> {
     let mut collector = Collector::default();
     // `Error` answers for a package that was accepted under older rules.
     package::read(package, &mut collector).map_err(invalid)?;
-    collector.close();
-    collector.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(collector.files)
+    Ok(collector.finish())
+}
+
+/// The same, and checks the package against every rule.
+pub(super) fn inspect_and_collect(package: impl Read) -> Result<(Package, Contents), package::Refusal> {
+    let mut collector = Collector::default();
+    let package = package::inspect_with(package, &mut collector)?;
+    Ok((package, Contents { files: collector.finish() }))
 }
 
 fn invalid(refusal: package::Refusal) -> io::Error {
@@ -251,17 +82,26 @@ fn add_start(start: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 impl Collector {
+    /// All files, in the order of their paths.
+    fn finish(mut self) -> Vec<StoredFile> {
+        self.close();
+        self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.files
+    }
+
     /// Ends the file that began last.
     fn close(&mut self) {
         let Some(OpenFile { about, hasher, start, .. }) = self.open.take() else { return };
         let PackagedFile { path, size, executable } = about;
         let hash = hex::encode(hasher.finalize());
-        let (text, place) = self.keep(start);
+        // Scripts and README are shown on the first page: others leave room for them, wherever they stand.
+        let is_shown_first = path.starts_with("scripts/") || path.to_ascii_lowercase().starts_with("readme");
+        let (text, place) = self.keep(start, if is_shown_first { MAX_KEPT + MAX_FIRST } else { MAX_KEPT });
         self.files.push(StoredFile { path, size, executable, hash, text, place });
     }
 
-    fn keep(&mut self, start: Vec<u8>) -> (Option<Arc<str>>, Place) {
-        if self.kept + start.len() <= MAX_KEPT {
+    fn keep(&mut self, start: Vec<u8>, most: usize) -> (Option<Arc<str>>, Place) {
+        if self.kept + start.len() <= most {
             self.kept += start.len();
             return (Some(text(start).into()), Place::Here);
         }
@@ -280,12 +120,12 @@ impl Collector {
     }
 }
 
-fn unpacked(packed: &[u8]) -> Result<Arc<str>> {
-    Ok(text(zstd::bulk::decompress(packed, MAX_SHOWN)?).into())
-}
-
 /// Reads the texts of a group of files, and no further than to the last of them.
-fn walk_group(package: impl Read, contents: &Contents, group: usize) -> io::Result<HashMap<String, Arc<str>>> {
+pub(super) fn walk_group(
+    package: impl Read,
+    contents: &Contents,
+    group: usize,
+) -> io::Result<HashMap<String, Arc<str>>> {
     let is_in_group = |file: &&StoredFile| matches!(file.place, Place::Package(of) if of == group);
     let wanted = contents.files.iter().filter(is_in_group).map(|file| file.path.as_str()).collect();
     let has_all = Rc::new(Cell::new(false));
@@ -345,7 +185,7 @@ impl<R: Read> Read for Until<R> {
 }
 
 /// The bytes as text; a character the cut went through is left out.
-fn text(bytes: Vec<u8>) -> String {
+pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| {
         let valid = e.utf8_error().valid_up_to();
         String::from_utf8_lossy(&e.as_bytes()[..valid]).into_owned()
@@ -358,7 +198,8 @@ mod tests {
 
     use flate2::{Compression, write::GzEncoder};
 
-    use super::*;
+    use super::{super::unpacked, *};
+    use crate::data::derived::Derived;
 
     fn package(files: &[(&str, u32, &str)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
@@ -412,19 +253,5 @@ mod tests {
             assert!(texts.len() <= MAX_PACKED / MAX_SHOWN + 1);
         }
         assert!(matches!(place("b49"), Place::Package(1..)));
-    }
-
-    #[tokio::test]
-    async fn one_walk_at_a_time_goes_through_a_package() {
-        let turns = Turns::default();
-        let first = turns.wait("a").await.expect("a turn");
-        let pause = std::time::Duration::from_millis(20);
-        assert!(tokio::time::timeout(pause, turns.wait("a")).await.is_err(), "the same package");
-        tokio::time::timeout(pause, turns.wait("b")).await.expect("another package").expect("a turn");
-        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(turns.wait("a"))).collect();
-        let ended = futures_util::future::join_all(waiting.into_iter().map(|turn| tokio::time::timeout(pause, turn)));
-        assert!(ended.await.iter().any(|turn| matches!(turn, Ok(Err(_)))), "the queue is bounded");
-        drop(first);
-        turns.wait("a").await.expect("a turn");
     }
 }
