@@ -23,7 +23,7 @@ pub use queries::{
 pub use register::{NewUser, create_account, is_username};
 pub use session::{BrowserSession, Login, sign_in};
 pub use token::{Use, load_or_create_secret, random_hex};
-pub use user::{Administrator, CurrentUser, Scope, SessionUser, find_session_user};
+pub use user::{Administrator, CurrentUser, Scope, SessionUser, find_caller, find_session_user};
 
 use std::sync::Arc;
 
@@ -66,6 +66,11 @@ impl Accounts {
     /// The user of a session token with our signature; whether the session is over only the database knows.
     pub fn claimed_user(&self, token: &str) -> Option<i64> {
         self.signer.verify(token, Use::Access)?.sub.parse().ok()
+    }
+
+    /// Whether a token is one of this marketplace, valid or not. All others are somebody else's.
+    pub fn is_ours(&self, token: &str) -> bool {
+        token.starts_with(api_tokens::PREFIX) || self.signer.is_signed(token)
     }
 
     /// Sign-ins and registrations that wait for their password to be hashed.

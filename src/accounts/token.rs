@@ -83,6 +83,14 @@ impl Signer {
         Ok(jsonwebtoken::crypto::sign(text.as_bytes(), &self.encoding, Algorithm::HS256)?)
     }
 
+    /// Whether a token has our signature, be it expired or meant for anything.
+    pub fn is_signed(&self, token: &str) -> bool {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        decode::<serde_json::Value>(token, &self.decoding, &validation).is_ok()
+    }
+
     /// The claims of a token that is ours, unexpired and meant for this use.
     pub fn verify(&self, token: &str, usage: Use) -> Option<Claims> {
         let claims = decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;

@@ -14,7 +14,7 @@ use crate::{
         jobs::Jobs,
         turns,
     },
-    plugins, search,
+    plugins, registry, search,
 };
 
 /// How often limits are shared through Redis.
@@ -34,6 +34,7 @@ pub fn start(app: &Arc<App>, workers: Vec<Worker>) -> Jobs {
             let app = app.clone();
             let apply = async move |app: &App| match topic {
                 Topic::Catalogue => search::refresh(&app.search, &change).await,
+                Topic::Services => app.registry.refresh(&change).await,
             };
             // What waits for a connection that is dead is given up, so that it can be tried again on another.
             async move { app.health.database.guard(apply(&app)).await }
@@ -66,6 +67,9 @@ pub fn start(app: &Arc<App>, workers: Vec<Worker>) -> Jobs {
     });
     plugins::start_jobs(&app.plugins, &mut jobs);
     search::start_jobs(&app.search, &mut jobs);
+    if app.config.registry.enabled {
+        registry::start_jobs(&app.registry, &mut jobs);
+    }
     jobs.every(SHARE, app, async |app| app.limits.share(app.redis.as_deref()).await);
     jobs.every(Duration::from_secs(1), app, async |app| app.health.probe_others(&app.metrics).await);
     jobs.every(Duration::from_secs(5), app, async |app| {

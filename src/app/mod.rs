@@ -4,7 +4,7 @@ mod jobs;
 mod routes;
 
 pub use jobs::{start as start_jobs, tidy_once};
-pub use routes::router;
+pub use routes::{gateway_router, registry_router, router};
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,14 +23,17 @@ use crate::{
         monitor::DatabaseMonitor,
         redis::Redis,
     },
+    gateway::Gateway,
     http::{cache::Cache, health::Health},
     limits::Limits,
     observe::metrics::Metrics,
     plugins::{self, Files, KnownDetails, MostDownloaded, Plugins, Turns},
     ratings::Ratings,
+    registry::Registry,
     reports::Reports,
     search::Search,
     storage::Storage,
+    upstream::Upstream,
     web::Web,
 };
 
@@ -53,6 +56,9 @@ pub struct App {
     pub search: Arc<Search>,
     pub ratings: Arc<Ratings>,
     pub reports: Arc<Reports>,
+    pub upstream: Arc<Upstream>,
+    pub registry: Arc<Registry>,
+    pub gateway: Arc<Gateway>,
     pub admin: Arc<Admin>,
     pub web: Arc<Web>,
 }
@@ -80,13 +86,35 @@ impl App {
         let journal = Arc::new(Journal::open(&data_dir.join("journal")).context("cannot open the journal of counts")?);
         let limits = Arc::new(Limits::new(config.limits.clone()));
         let derived = Arc::<DerivedData>::default();
-        let health = Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone());
+        let has_registry = config.registry.enabled;
+        let health =
+            Health::new(database.clone(), db.clone(), redis.clone(), storage.clone(), journal.clone(), has_registry);
         let health = Arc::new(health);
         let accounts =
             Accounts::new(db.clone(), database.clone(), limits.clone(), feed.clone(), config.auth.clone(), &secret);
         let accounts = Arc::new(accounts);
         let catalogue = Catalogue::new(db.clone(), database.clone(), cache.clone(), entries, config.public_url());
         let catalogue = Arc::new(catalogue);
+        let upstream = Arc::new(Upstream::new(&config)?);
+        let registry = Registry::new(
+            db.clone(),
+            database.clone(),
+            accounts.clone(),
+            feed.clone(),
+            upstream.clone(),
+            config.registry.clone(),
+            metrics.clone(),
+        );
+        let registry = Arc::new(registry);
+        let gateway = Gateway::new(
+            registry.clone(),
+            accounts.clone(),
+            upstream.clone(),
+            limits.clone(),
+            metrics.clone(),
+            &config,
+        );
+        let gateway = Arc::new(gateway);
         let plugins = Arc::new(Plugins {
             db: db.clone(),
             database,
@@ -122,6 +150,7 @@ impl App {
             search: search.clone(),
             ratings: ratings.clone(),
             reports: reports.clone(),
+            registry: registry.clone(),
             admin: admin.clone(),
             cache: cache.clone(),
             derived: derived.clone(),
@@ -148,6 +177,9 @@ impl App {
             search,
             ratings,
             reports,
+            upstream,
+            registry,
+            gateway,
             admin,
             web,
         };

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    extract::State,
+    Json, Router,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
-    middleware::from_fn_with_state,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use tower::{
     ServiceBuilder,
     util::{MapRequestLayer, MapResponseLayer},
@@ -21,7 +22,8 @@ use tower_http::{
 use super::App;
 use crate::{
     accounts, admin, catalogue,
-    error::{Error, Result, codes},
+    error::{Dialect, Error, Result, codes},
+    gateway::{self, Gateway, Listener},
     http::{
         cached_response::CachedResponse,
         health,
@@ -30,7 +32,7 @@ use crate::{
         policy::{Enforcer, Policy, Routes},
     },
     observe::process,
-    plugins, ratings, reports, search, web,
+    plugins, ratings, registry, reports, search, web,
 };
 
 /// How long a browser need not ask again; Chromium keeps an answer for two hours at most.
@@ -48,25 +50,97 @@ fn parts(app: &App) -> Routes {
         .merge(admin::router(app.admin.clone()))
         .merge(health::router(app.health.clone()))
         .merge(web::router(app.web.clone()))
+        .merge(services(app))
+}
+
+/// The registry of services for callers with credentials, when it is on.
+fn services(app: &App) -> Routes {
+    if app.config.registry.enabled { registry::router(app.registry.clone(), false) } else { Routes::new() }
+}
+
+fn enforcer(app: &App) -> Arc<Enforcer> {
+    let accounts = app.accounts.clone();
+    Arc::new(Enforcer {
+        limits: app.limits.clone(),
+        database: app.health.database.clone(),
+        server: app.config.server.clone(),
+        claimed_user: Box::new(move |token| accounts.claimed_user(token)),
+    })
+}
+
+fn context(app: &App, dialect: Dialect) -> Arc<RequestContext> {
+    Arc::new(RequestContext {
+        metrics: app.metrics.clone(),
+        limits: app.limits.clone(),
+        trusted_proxies: app.config.server.trusted_proxies.clone(),
+        dialect,
+    })
+}
+
+/// What the listeners of services say at their root.
+#[derive(Serialize)]
+struct About {
+    service: &'static str,
+    status: &'static str,
+    version: &'static str,
+}
+
+/// A listener of its own with these routes, what it is at its root, and its health.
+fn listener(app: &Arc<App>, service: &'static str, routes: Routes) -> Router {
+    let policy = Policy::without_budget("monitoring must get an answer under any load");
+    let about = move || async move { Json(About { service, status: "healthy", version: env!("CARGO_PKG_VERSION") }) };
+    let root = Routes::new().get("/", policy, about).get("/health", policy, health::health);
+    let router = routes.merge(root.with_state(app.health.clone())).into_router(
+        &enforcer(app),
+        (Policy::registry(), async || Error::new(&codes::NOT_FOUND)),
+        (Policy::registry(), async || Error::new(&codes::METHOD_NOT_ALLOWED)),
+    );
+    let service = ServiceBuilder::new()
+        .layer(from_fn_with_state(context(app, Dialect::Detail), middleware::request_context))
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .service(router);
+    Router::new().fallback_service(service)
+}
+
+/// The registry's own listener, where programs of this machine need no credentials.
+pub fn registry_router(app: &Arc<App>) -> Router {
+    listener(app, "Service Registry", registry::router(app.registry.clone(), true))
+}
+
+/// The gateway's own listener.
+pub fn gateway_router(app: &Arc<App>) -> Router {
+    let others = listener(app, "API Gateway", gateway::router(app.gateway.clone()));
+    let is_call = |path: &str| path.starts_with("/api/");
+    before(others, app.gateway.clone(), Listener::Own, is_call)
+}
+
+/// A router whose calls of services are answered by the gateway.
+fn before(others: Router, gateway: Arc<Gateway>, listener: Listener, is_call: fn(&str) -> bool) -> Router {
+    let service = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn(move |request: Request, next: Next| {
+            let gateway = gateway.clone();
+            async move {
+                match is_call(request.uri().path()) {
+                    true => gateway::handle(gateway, listener, request).await,
+                    false => next.run(request).await,
+                }
+            }
+        }))
+        .service(others);
+    Router::new().fallback_service(service)
 }
 
 /// The whole server.
 pub fn router(app: &Arc<App>) -> Router {
     let parts = parts(app);
-    let accounts = app.accounts.clone();
-    let enforcer = Arc::new(Enforcer {
-        limits: app.limits.clone(),
-        database: app.health.database.clone(),
-        server: app.config.server.clone(),
-        claimed_user: Box::new(move |token| accounts.claimed_user(token)),
-    });
-    let context = Arc::new(RequestContext {
-        metrics: app.metrics.clone(),
-        limits: app.limits.clone(),
-        trusted_proxies: app.config.server.trusted_proxies.clone(),
-    });
+    let (enforcer, context) = (enforcer(app), context(app, Dialect::Standard));
     let metrics = Routes::new().get("/metrics", Policy::read(), metrics).with_state(app.clone());
-    let document = openapi::complete(parts.document());
+    let mut described = parts.document();
+    if app.config.gateway.enabled {
+        described.merge(gateway::router(app.gateway.clone()).document());
+    }
+    let document = openapi::complete(described);
     app.web.show_api_document(&document);
     let document = Arc::new(CachedResponse::new(document.to_string().into()));
     let router = parts
@@ -97,7 +171,11 @@ pub fn router(app: &Arc<App>) -> Router {
     #[cfg(feature = "otel")]
     let service =
         ServiceBuilder::new().layer(axum::middleware::from_fn(crate::http::traces::trace_request)).service(service);
-    Router::new().fallback_service(service)
+    let router = Router::new().fallback_service(service);
+    match app.config.gateway.enabled && app.config.gateway.on_main {
+        true => before(router, app.gateway.clone(), Listener::Main, Gateway::is_service_path),
+        false => router,
+    }
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

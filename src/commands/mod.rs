@@ -5,6 +5,7 @@ mod health;
 mod import;
 mod search;
 mod serve;
+mod service;
 mod start;
 mod store;
 
@@ -60,7 +61,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the server (what happens without a command)
-    Serve,
+    Serve {
+        /// Opens the registry of services at 127.0.0.1:8001 and the gateway at 127.0.0.1:8000, unless configured otherwise
+        #[arg(long)]
+        document_ports: bool,
+    },
     /// Brings the database's tables up to date
     Migrate,
     /// Makes and changes administrators
@@ -76,6 +81,9 @@ enum Command {
     /// Looks after the packages on disk
     #[command(subcommand)]
     Store(store::Store),
+    /// Looks at services that have registered
+    #[command(subcommand)]
+    Service(service::Service),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -116,13 +124,13 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load()?;
         let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
-        runtime.block_on(run(self.command.unwrap_or(Command::Serve), config))
+        runtime.block_on(run(self.command.unwrap_or(Command::Serve { document_ports: false }), config))
     }
 }
 
 async fn run(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
-        Command::Serve => serve::serve(config).await,
+        Command::Serve { document_ports } => serve::serve(config, document_ports).await,
         Command::Migrate => {
             let database = connect(&config).await?;
             println!("the database is up to date");
@@ -133,6 +141,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Search(command) => search::run(config, command).await,
         Command::Health => health::run(&config).await,
         Command::Store(command) => store::run(&config, command).await,
+        Command::Service(command) => service::run(&config, command).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", toml::to_string(&config)?);
             Ok(())

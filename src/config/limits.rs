@@ -19,6 +19,8 @@ section!(
         search: Rate = Rate::per_minute(3_000),
         read: Rate = Rate::per_minute(10_000),
         download: Rate = Rate::per_minute(30_000),
+        registry: Rate = Rate::per_minute(60_000),
+        gateway: Rate = Rate::per_minute(60_000),
     }
 );
 
@@ -33,7 +35,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    const fn per_minute(requests: u32) -> Self {
+    /// So many requests a minute.
+    pub const fn per_minute(requests: u32) -> Self {
         Self { requests, window: Duration::from_secs(60) }
     }
     const fn per_hour(requests: u32) -> Self {

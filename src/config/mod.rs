@@ -7,9 +7,11 @@
 mod auth;
 mod cache;
 mod database;
+mod gateway;
 mod layers;
 mod limits;
 mod log;
+mod registry;
 mod secret;
 mod server;
 mod storage;
@@ -20,8 +22,10 @@ pub use self::{
     auth::Auth,
     cache::Cache,
     database::{Database, Redis},
+    gateway::Gateway,
     limits::{Limits, Rate},
     log::{Log, LogFormat},
+    registry::Registry,
     secret::Secret,
     server::Server,
     storage::{Cdn, Storage},
@@ -49,6 +53,8 @@ pub struct Config {
     pub auth: Auth,
     pub limits: Limits,
     pub cache: Cache,
+    pub registry: Registry,
+    pub gateway: Gateway,
     pub log: Log,
 }
 
@@ -81,6 +87,8 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             cache: Cache::default(),
+            registry: Registry::default(),
+            gateway: Gateway::default(),
             log: Log::default(),
         }
     }
@@ -125,7 +133,35 @@ impl Config {
         self.redis.check(is_public)?;
         self.cdn.check()?;
         self.storage.check()?;
+        self.registry.check(is_public)?;
+        self.gateway.check()?;
+        self.check_listeners()?;
         self.log.check()
+    }
+
+    /// Opens the listeners of services at the addresses of the document on services, unless they have one.
+    pub fn use_document_ports(&mut self) {
+        for (listen, address) in
+            [(&mut self.registry.listen, "127.0.0.1:8001"), (&mut self.gateway.listen, "127.0.0.1:8000")]
+        {
+            if listen.is_empty() {
+                *listen = address.to_owned();
+            }
+        }
+    }
+
+    /// Two listeners at one address would leave one of them without its port.
+    fn check_listeners(&self) -> anyhow::Result<()> {
+        let main = format!("{}:{}", self.server.host, self.server.port);
+        let listeners =
+            [("server", main.as_str()), ("registry", &self.registry.listen), ("gateway", &self.gateway.listen)];
+        for (i, (name, address)) in listeners.iter().enumerate() {
+            let taken = listeners[..i].iter().find(|(_, other)| other == address);
+            if let Some((other, _)) = taken.filter(|_| !address.is_empty() && !address.ends_with(":0")) {
+                bail!("{name}.listen and {other} have the same address: {address}");
+            }
+        }
+        Ok(())
     }
 
     /// The folder for all state; the platform's usual place when not configured.
@@ -159,6 +195,17 @@ impl Config {
 /// Whether a text can stand in a header as it is.
 fn is_fit_for_a_header(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The host and the port of a listener, written `host:port`.
+///
+/// # Errors
+/// When it is something else.
+pub fn split_address(address: &str) -> anyhow::Result<(String, u16)> {
+    let (host, port) = address.rsplit_once(':').context("write it as host:port")?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    anyhow::ensure!(!host.is_empty(), "write it as host:port");
+    Ok((host.to_owned(), port.parse().with_context(|| format!("'{port}' is no port"))?))
 }
 
 fn is_web_address(url: &str) -> bool {

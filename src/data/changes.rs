@@ -31,15 +31,18 @@ use tracing::{info, warn};
 pub enum Topic {
     /// Plugins, by id.
     Catalogue,
+    /// Services, by id.
+    Services,
 }
 
 impl Topic {
-    const ALL: [Self; 1] = [Self::Catalogue];
+    const ALL: [Self; 2] = [Self::Catalogue, Self::Services];
 
     /// Its channel of PostgreSQL (`NOTIFY`).
     fn channel(self) -> &'static str {
         match self {
             Self::Catalogue => "catalogue",
+            Self::Services => "services",
         }
     }
 }

@@ -297,4 +297,50 @@ codes! {
         "不能停用或降级自己的账号", "You cannot disable or demote yourself";
         "请另一位管理员操作", "Ask another administrator";
     }
+
+    // Services.
+    SERVICE_NOT_FOUND: NOT_FOUND "service_not_found" {
+        "服务不存在", "There is no such service";
+        "用 GET /api/registry/services 查看已注册的服务", "List the services with GET /api/registry/services";
+    }
+    ENDPOINT_UNKNOWN: NOT_FOUND "endpoint_unknown" {
+        "服务未声明此端点", "The service does not declare this endpoint";
+        "在注册时声明该端点", "Declare the endpoint when registering";
+    }
+    SERVICE_NAME_RESERVED: CONFLICT "service_name_reserved" {
+        "服务名 {0} 为保留名称", "The service name {0} is reserved";
+        "换一个服务名", "Choose another name";
+    }
+    TOO_MANY_SERVICES: CONFLICT "too_many_services" {
+        "服务或实例数量已达上限 {0}", "There are as many services or instances as allowed: {0}";
+        "先注销不用的服务或实例", "Deregister some that are no longer used";
+    }
+    NOT_SERVICE_OWNER: FORBIDDEN "not_service_owner" {
+        "服务 {0} 由其他主体注册", "The service {0} was registered by somebody else";
+        "换一个服务名，或使用注册时的凭据", "Choose another name, or use the credentials it was registered with";
+    }
+    UPSTREAM_FORBIDDEN: FORBIDDEN "upstream_forbidden" {
+        "不允许连接服务地址 {0}", "Connections to the host {0} are not allowed";
+        "注册调用方自己的地址，或请管理员加入 gateway.upstream_allow", "Register the address you call from, or ask the operator for an entry in gateway.upstream_allow";
+    }
+    PERMISSION_DENIED: FORBIDDEN "permission_denied" {
+        "无权执行该操作", "This is not permitted";
+        "使用管理员会话或带 services 权限的 API 令牌", "Use an administrator's session or an API token with the scope services";
+    }
+    UNSAFE_PATH: BAD_REQUEST "unsafe_path" {
+        "路径含有 .. 段", "The path has a .. segment";
+        "去掉路径中的 ..", "Leave .. out of the path";
+    }
+    UPSTREAM_UNREACHABLE: BAD_GATEWAY "upstream_unreachable" {
+        "无法连接服务，或其应答无效", "The service cannot be reached or did not answer properly";
+        "检查服务是否在运行", "See whether the service runs";
+    }
+    SERVICE_UNAVAILABLE: SERVICE_UNAVAILABLE "service_unavailable" {
+        "服务暂时没有可用的实例", "The service has no instance available at the moment";
+        "等待 Retry-After 指定的秒数后重试", "Try again after the time in Retry-After";
+    }
+    UPSTREAM_TIMEOUT: GATEWAY_TIMEOUT "upstream_timeout" {
+        "服务应答超时", "The service did not answer in time";
+        "稍后重试，或调大 metadata.timeout_ms", "Try again, or raise metadata.timeout_ms";
+    }
 }

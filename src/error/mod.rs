@@ -26,6 +26,19 @@ use self::{
 /// Everything a handler can fail with.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The form in which failures are answered: that which the callers of a system know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// That of the API.
+    #[default]
+    Standard,
+    /// The same with the text also in `detail`, as clients of services read it, and the code also in a header.
+    Detail,
+}
+
+/// The header with the code of a failure.
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
+
 /// Why a request was not answered with a success.
 #[derive(Debug)]
 pub enum Error {
@@ -260,6 +273,10 @@ pub struct FailureBody {
     success: bool,
     /// What went wrong, in the language of the request.
     error: String,
+    /// The same text, where clients look for it here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    detail: Option<String>,
     /// Stable code, the same in every language.
     code: &'static str,
     /// Id of this request in the server's log.
@@ -297,8 +314,9 @@ fn of_library(response: &Response) -> Option<Arc<Refusal>> {
     Some(Arc::new(Refusal { status, ..refusal }))
 }
 
-/// Writes the envelope of a failure into `response`, when it is one; others pass untouched.
-pub fn envelope(mut response: Response, lang: Lang, request_id: &str) -> Response {
+/// Writes the envelope of a failure into `response`, when it is one; others pass untouched. A [`Dialect`] attached to the
+/// response is that of its route and replaces the one given.
+pub fn envelope(mut response: Response, lang: Lang, request_id: &str, dialect: Dialect) -> Response {
     // It stays attached: the website shows the same refusal as a page.
     let attached = response.extensions().get::<Arc<Refusal>>().cloned();
     let Some(refusal) = attached.or_else(|| of_library(&response)) else {
@@ -306,15 +324,21 @@ pub fn envelope(mut response: Response, lang: Lang, request_id: &str) -> Respons
     };
     response.extensions_mut().insert(refusal.clone());
     let detail = |fault: &Fault| Detail { field: fault.field.clone(), message: fault.text.in_lang(lang).to_owned() };
+    let dialect = response.extensions().get().copied().unwrap_or(dialect);
+    let text = refusal.text.in_lang(lang).to_owned();
     let body = FailureBody {
         success: false,
-        error: refusal.text.in_lang(lang).to_owned(),
+        detail: (dialect == Dialect::Detail).then(|| text.clone()),
+        error: text,
         code: refusal.code,
         request_id: request_id.to_owned(),
         details: refusal.details.iter().map(detail).collect(),
     };
     let body = serde_json::to_vec(&body).unwrap_or_default();
     let headers = response.headers_mut();
+    if dialect == Dialect::Detail {
+        headers.insert(ERROR_CODE, HeaderValue::from_static(refusal.code));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_LENGTH, body.len().into());

@@ -53,6 +53,7 @@ pub struct Health {
     cache: AtomicU8,
     storage: AtomicU8,
     is_draining: AtomicBool,
+    has_registry: bool,
 }
 
 impl Health {
@@ -63,9 +64,20 @@ impl Health {
         redis: Option<Arc<Redis>>,
         store: Storage,
         journal: Arc<Journal>,
+        has_registry: bool,
     ) -> Self {
         let (cache, storage) = (AtomicU8::new(0), AtomicU8::new(0));
-        Self { database, pool, redis, store, journal, cache, storage, is_draining: AtomicBool::new(false) }
+        Self {
+            database,
+            pool,
+            redis,
+            store,
+            journal,
+            cache,
+            storage,
+            is_draining: AtomicBool::new(false),
+            has_registry,
+        }
     }
 
     /// From now on this instance says that it is not ready, so that balancers stop sending requests.
@@ -112,6 +124,10 @@ struct Dependencies {
     database: DependencyStatus,
     cache: DependencyStatus,
     storage: DependencyStatus,
+    /// There while there is a registry of services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    registry: Option<DependencyStatus>,
 }
 
 /// The routes of health, in the API and at the root.
@@ -129,7 +145,9 @@ pub fn router(health: Arc<Health>) -> Routes {
 #[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Success<Report>)))]
 pub async fn health(State(health): State<Arc<Health>>) -> Result<Json<Success<Report>>> {
     let [database, cache, storage] = health.dependency_statuses();
-    let dependencies = Dependencies { database, cache, storage };
+    // It is in memory, and so is there whenever the server is.
+    let registry = health.has_registry.then_some(DependencyStatus::Up);
+    let dependencies = Dependencies { database, cache, storage, registry };
     if dependencies.database == DependencyStatus::Down {
         let fault = Fault {
             field: "database".into(),

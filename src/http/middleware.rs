@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
-    error::{self, Error, codes, lang::Lang},
+    error::{self, Dialect, Error, codes, lang::Lang},
     http::cached_response,
     limits::{self, Client, Limits},
     observe::metrics::Metrics,
@@ -43,6 +43,8 @@ pub struct RequestContext {
     pub limits: Arc<Limits>,
     /// The proxies that are believed about its client.
     pub trusted_proxies: Vec<IpNet>,
+    /// The form of failures, unless the route has one of its own.
+    pub dialect: Dialect,
 }
 
 impl RequestContext {
@@ -73,7 +75,7 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    let mut response = error::envelope(response, lang, &id);
+    let mut response = error::envelope(response, lang, &id, context.dialect);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -91,7 +93,7 @@ pub async fn request_context(State(context): State<Arc<RequestContext>>, mut req
 
 /// One line a request: what changes something or fails is logged, plain reads only at
 /// `debug`, because they come by the ten thousand.
-fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client, request_id: &str) {
+pub fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client, request_id: &str) {
     let ms = took.as_secs_f64() * 1000.0;
     let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if is_read && status < 500 && took < SLOW {
@@ -102,7 +104,10 @@ fn log(method: &Method, route: &str, status: u16, took: Duration, client: Client
 }
 
 /// Refuses HTTP/1.1 requests without exactly one valid `Host`, as RFC 9112 (3.2) demands.
-fn check_host(request: &Request) -> Result<(), Error> {
+///
+/// # Errors
+/// 400.
+pub fn check_host(request: &Request) -> Result<(), Error> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let is_host = |host: &[u8]| host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok();
     let is_valid = match (hosts.next(), hosts.next()) {
@@ -114,7 +119,7 @@ fn check_host(request: &Request) -> Result<(), Error> {
 }
 
 /// The id a proxy gave the request when it is a plain one, else a new one.
-fn request_id(request: &Request) -> String {
+pub fn request_id(request: &Request) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
     let is_plain =
         |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -132,7 +137,8 @@ pub fn safe_headers(mut response: Response) -> Response {
     response
 }
 
-fn name_of(method: &Method) -> &'static str {
+/// The name of a method in metrics.
+pub fn name_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -149,7 +155,8 @@ fn name_of(method: &Method) -> &'static str {
 pub fn without_trailing_slash(mut request: axum::http::Request<Body>) -> axum::http::Request<Body> {
     let uri = request.uri();
     let path = uri.path();
-    let is_api = BASES.iter().any(|base| path.starts_with(base)) || path == "/health/" || path == "/metrics/";
+    let is_below = |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    let is_api = BASES.iter().any(|base| is_below(base)) || path == "/health/" || path == "/metrics/";
     if is_api && path.len() > 1 && path.ends_with('/') {
         let trimmed = path.trim_end_matches('/');
         let target = uri.query().map_or_else(|| trimmed.to_owned(), |query| format!("{trimmed}?{query}"));

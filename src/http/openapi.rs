@@ -44,6 +44,12 @@ pub fn complete(mut document: OpenApi) -> Value {
     // The router's spelling of a path that may hold slashes means nothing to readers of the document.
     if let Some(paths) = document["paths"].as_object_mut() {
         *paths = std::mem::take(paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+        // What stands at the root, as a document of the customer has it, is not below the base.
+        for (path, item) in paths.iter_mut() {
+            if ["/api/", "/gateway/"].iter().any(|root| path.starts_with(root)) {
+                item["servers"] = json!([{ "url": "/" }]);
+            }
+        }
     }
     let failure = json!({ "description": "A failure, see `code`", "content": { "application/json": {
         "schema": { "$ref": "#/components/schemas/Failure" } } } });

@@ -17,7 +17,7 @@ use axum::{
     body::Body,
     extract::ConnectInfo,
     http::{
-        HeaderValue, Version,
+        HeaderValue, StatusCode, Version,
         header::{CONNECTION, DATE},
     },
 };
@@ -255,8 +255,10 @@ impl Server {
             async move {
                 guard.wait_for_turn().await;
                 let mut response = app.oneshot(request).await?;
-                response.headers_mut().insert(DATE, server.date.at(OffsetDateTime::now_utc()));
-                if has_one_stream && server.is_draining.load(Ordering::Relaxed) {
+                // What was answered by a service has the date of that.
+                response.headers_mut().entry(DATE).or_insert_with(|| server.date.at(OffsetDateTime::now_utc()));
+                let is_http = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+                if has_one_stream && is_http && server.is_draining.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(guard.answer(response).await)

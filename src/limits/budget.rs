@@ -58,6 +58,10 @@ pub static READ: Budget = Budget { name: "read", rate: |limits| limits.read, per
 pub static PREFLIGHT: Budget = Budget { name: "preflight", rate: |limits| limits.read, per: Per::Address };
 /// Downloads of packages.
 pub static DOWNLOAD: Budget = Budget { name: "download", rate: |limits| limits.download, per: Per::UserOrAddress };
+/// Registrations, heartbeats and lists of services.
+pub static REGISTRY: Budget = Budget { name: "registry", rate: |limits| limits.registry, per: Per::Address };
+/// Calls of services through the gateway.
+pub static GATEWAY: Budget = Budget { name: "gateway", rate: |limits| limits.gateway, per: Per::UserOrAddress };
 
 /// Whose requests are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

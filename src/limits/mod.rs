@@ -10,15 +10,19 @@ mod sharing;
 mod windows;
 
 pub use budget::{
-    Budget, BudgetStatus, DOWNLOAD, LOGIN, LOGIN_ACCOUNT, PREFLIGHT, PUBLISH, Per, READ, REGISTER, REPORT, SEARCH,
-    Subject, WRITE,
+    Budget, BudgetStatus, DOWNLOAD, GATEWAY, LOGIN, LOGIN_ACCOUNT, PREFLIGHT, PUBLISH, Per, READ, REGISTER, REGISTRY,
+    REPORT, SEARCH, Subject, WRITE,
 };
 pub use client::Client;
 
 use sharing::Sharing;
 use windows::{Key, Windows};
 
-use crate::{config, data::redis::Redis, error::Result};
+use crate::{
+    config::{self, Rate},
+    data::redis::Redis,
+    error::Result,
+};
 
 /// All budgets of all users and addresses.
 pub struct Limits {
@@ -48,6 +52,15 @@ impl Limits {
         }
         let counted = self.windows.count(key(budget, subject), (budget.rate)(&self.config), 1, 1);
         counted.map(Some).map_err(BudgetStatus::refusal)
+    }
+
+    /// Counts one for a limit that somebody else set, whether or not limits are enabled.
+    ///
+    /// # Errors
+    /// 429 when it is used up.
+    pub fn try_consume_at(&self, name: &str, rate: Rate, subject: &Subject) -> Result<()> {
+        let key = Key { budget: name.to_owned().into(), subject: subject.clone() };
+        self.windows.count(key, rate, 1, 1).map(drop).map_err(BudgetStatus::refusal)
     }
 
     /// Counts one, also beyond the end of the budget.

@@ -1,7 +1,7 @@
 //! Metrics, in the text format of Prometheus.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -31,6 +31,25 @@ pub struct Metrics {
 
 type Durations = HashMap<String, HashMap<(&'static str, u16), Histogram>>;
 
+/// Names that become labels: the first so many, `other` for all further ones.
+#[derive(Default)]
+pub struct Labels(Mutex<HashSet<String>>);
+
+impl Labels {
+    /// The most names with a label of their own.
+    const MOST: usize = 200;
+
+    /// The label of a name.
+    pub fn of(&self, name: &str) -> String {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(name) || known.len() < Self::MOST {
+            known.insert(name.to_owned());
+            return name.to_owned();
+        }
+        "other".to_owned()
+    }
+}
+
 /// A request being answered, until dropped.
 pub struct InFlight(Arc<AtomicI64>);
 
@@ -52,7 +71,7 @@ impl Metrics {
         }
         let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let handle = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("request_duration_seconds".into()), &buckets)?
+            .set_buckets_for_metric(Matcher::Suffix("request_duration_seconds".into()), &buckets)?
             .install_recorder()
             .or_else(|e| METRICS.get().map(|m| m.handle.clone()).ok_or(e))?;
         describe_counter!("plugin_uploads_total", "Versions published");
@@ -75,6 +94,14 @@ impl Metrics {
         describe_counter!("cache_requests_total", "Look-ups in the cache, by layer and outcome");
         describe_gauge!("cache_bytes", "Bytes of answers kept in memory");
         describe_gauge!("cache_entries", "Answers kept in memory");
+        describe_gauge!("registry_instances", "Instances of services, by state");
+        describe_counter!("registry_heartbeats_total", "Heartbeats of services received here");
+        describe_gauge!("registry_self_preservation", "1 while so many leases ran out at a time that none expires");
+        describe_counter!("gateway_requests_total", "Requests answered by the gateway, by service and status");
+        describe_histogram!("gateway_request_duration_seconds", "Time until the head of an answer of a service");
+        describe_gauge!("gateway_in_flight", "Requests that a service is answering now");
+        describe_counter!("gateway_upstream_errors_total", "Requests that a service did not answer, by kind");
+        describe_counter!("gateway_retries_total", "Requests sent to another instance");
         counter!("plugin_uploads_total").absolute(0);
         gauge!("marketplace_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let metrics = Self { handle, labelled: Arc::default(), durations: Arc::default(), in_flight: Arc::default() };
@@ -132,6 +159,21 @@ impl Metrics {
             Some(label) => gauge!(name, &[label]).set(value),
             None => gauge!(name).set(value),
         }
+    }
+
+    /// Sets a gauge with labels that a part bounds with [`Labels`].
+    pub fn set_labelled(&self, name: &'static str, labels: &[(&'static str, String)], value: f64) {
+        gauge!(name, labels).set(value);
+    }
+
+    /// A counter with labels that a part bounds with [`Labels`].
+    pub fn counter(&self, name: &'static str, labels: &[(&'static str, String)]) -> Counter {
+        counter!(name, labels)
+    }
+
+    /// A histogram with labels that a part bounds with [`Labels`].
+    pub fn histogram(&self, name: &'static str, labels: &[(&'static str, String)]) -> Histogram {
+        histogram!(name, labels)
     }
 
     /// All metrics as text.

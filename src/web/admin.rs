@@ -31,6 +31,9 @@ struct Overview {
     dependency_statuses: [DependencyStatus; 3],
     journal_bytes: u64,
     connections: (u32, usize),
+    /// Services to which requests are sent, and all.
+    services: Option<(usize, usize)>,
+    is_preserving: bool,
     acts: Vec<Act>,
 }
 
@@ -77,6 +80,8 @@ pub(super) async fn overview(
         dependency_statuses: web.health.dependency_statuses(),
         journal_bytes: web.journal.backlog(),
         connections: (web.db.size(), web.db.num_idle()),
+        services: web.registry.is_enabled().then(|| web.registry.snapshot().counts()),
+        is_preserving: web.registry.is_preserving(),
         acts,
     };
     page.page.show(&page)

@@ -5,33 +5,37 @@ use crate::plugins::Point;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 120.0;
 
-/// A chart of downloads by day.
+/// A chart of counts over time.
 pub(super) struct DayChart {
     /// The drawing, bars only: it is stretched to its place, which text could not bear.
     pub svg: String,
     /// The number at its upper edge.
     pub top: i64,
-    /// Its first and its last day.
+    /// Its first and its last label.
     pub first: String,
     pub last: String,
 }
 
 /// Draws downloads by day, or by week.
 pub(super) fn days(points: &[Point]) -> DayChart {
-    let top = scale_end(points.iter().map(|point| point.downloads).max().unwrap_or(0));
+    over_time(points.iter().map(|point| (point.date.clone(), point.downloads)))
+}
+
+/// Draws counts in the order of time, each with its label.
+pub(super) fn over_time(points: impl IntoIterator<Item = (String, i64)>) -> DayChart {
+    let points: Vec<(String, i64)> = points.into_iter().collect();
+    let top = scale_end(points.iter().map(|(_, count)| *count).max().unwrap_or(0));
     let step = WIDTH / points.len().max(1) as f64;
     let mut bars = String::new();
-    for (i, point) in points.iter().enumerate() {
-        let height = point.downloads as f64 / top as f64 * HEIGHT;
+    for (i, (label, count)) in points.iter().enumerate() {
+        let height = *count as f64 / top as f64 * HEIGHT;
         // A day without downloads keeps a line, so that it is seen to be a day.
         let height = height.max(1.5);
         bars.push_str(&format!(
-            r#"<rect x="{:.2}" y="{:.2}" width="{:.2}" height="{height:.2}" rx="1"><title>{}: {}</title></rect>"#,
+            r#"<rect x="{:.2}" y="{:.2}" width="{:.2}" height="{height:.2}" rx="1"><title>{label}: {count}</title></rect>"#,
             i as f64 * step + step * 0.12,
             HEIGHT - height,
-            step * 0.76,
-            point.date,
-            point.downloads
+            step * 0.76
         ));
     }
     DayChart {
@@ -39,8 +43,8 @@ pub(super) fn days(points: &[Point]) -> DayChart {
             r#"<svg class="bars" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true" focusable="false">{bars}</svg>"#
         ),
         top,
-        first: points.first().map(|point| point.date.clone()).unwrap_or_default(),
-        last: points.last().map(|point| point.date.clone()).unwrap_or_default(),
+        first: points.first().map(|(label, _)| label.clone()).unwrap_or_default(),
+        last: points.last().map(|(label, _)| label.clone()).unwrap_or_default(),
     }
 }
 

@@ -35,6 +35,7 @@ mod redirect;
 mod rendered;
 mod reports;
 mod reviews;
+mod services;
 mod sign_in;
 mod site;
 mod statistics;
@@ -65,6 +66,7 @@ use crate::{
     },
     plugins::{self, Plugins},
     ratings::Ratings,
+    registry::Registry,
     reports::Reports,
     search::Search,
 };
@@ -78,6 +80,7 @@ pub struct Web {
     pub(crate) search: Arc<Search>,
     pub(crate) ratings: Arc<Ratings>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) derived: Arc<DerivedData>,
@@ -105,7 +108,8 @@ impl AsRef<Accounts> for Web {
 
 /// Every page, form and asset of the website.
 pub fn router(web: Arc<Web>) -> Routes {
-    pages().with_state(web)
+    let services = if web.registry.is_enabled() { services::pages() } else { Routes::new() };
+    pages().merge(services).with_state(web)
 }
 
 fn pages() -> Routes<Arc<Web>> {

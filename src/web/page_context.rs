@@ -38,6 +38,8 @@ pub(super) struct PageContext {
     is_secure: bool,
     /// Whether `base` is what the operator says, not what the request does.
     is_base_configured: bool,
+    /// Whether there are pages of services.
+    pub has_services: bool,
 }
 
 /// Who is looking.
@@ -120,6 +122,7 @@ impl PageContext {
             visitor: None,
             is_secure,
             is_base_configured: !web.public_url.is_empty(),
+            has_services: web.registry.is_enabled(),
         }
     }
 
@@ -297,6 +300,7 @@ pub(super) mod tests {
             visitor: None,
             is_secure: true,
             is_base_configured: true,
+            has_services: true,
         }
     }
 

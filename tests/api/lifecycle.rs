@@ -312,7 +312,8 @@ async fn every_act_is_in_the_audit_log_with_who_what_and_why(db: PgPool) {
 async fn operations(app: &TestApp) -> Vec<(Method, String, Value)> {
     let document = app.anyone().get("//api/openapi.json").await.expect(200).json();
     let mut found = Vec::new();
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    for (path, operations) in paths.filter(|(_, item)| item.get("servers").is_none()) {
         let is_numbered = ["/admin/users", "/admin/ratings", "/admin/reports", "/auth/tokens", "/auth/me/invitations"]
             .iter()
             .any(|start| path.starts_with(start));

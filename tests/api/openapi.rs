@@ -80,7 +80,9 @@ async fn document(app: &TestApp) -> Value {
 /// Method, path and operation of everything documented.
 fn operations(document: &Value) -> Vec<(reqwest::Method, String, Value)> {
     let mut all = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    // What stands at the root has tests of its own (tests/systems).
+    for (path, item) in paths.filter(|(_, item)| item.get("servers").is_none()) {
         for (method, operation) in item.as_object().unwrap() {
             all.push((method.to_uppercase().parse().unwrap(), path.clone(), operation.clone()));
         }

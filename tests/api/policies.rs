@@ -93,7 +93,8 @@ async fn every_operation_of_the_api_draws_on_its_budget_at_each_of_its_addresses
     app.user("ada").await.publish(&PackageBuilder::new("hello", "1.0.0")).await.expect(201);
     let document: Value = app.anyone().get("//api/openapi.json").await.expect(200).json();
     let mut walked = 0;
-    for (path, item) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    for (path, item) in paths.filter(|(_, item)| item.get("servers").is_none()) {
         for method in item.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let expected = expected(&method, path);

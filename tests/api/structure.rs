@@ -9,20 +9,23 @@ use syn::{
 };
 
 /// Folders of `src/`, lowest first: each may import those before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 21] = [
     "error",
     "config",
     "observe",
     "data",
     "storage",
     "limits",
-    "http", // foundations
+    "http",
+    "upstream", // foundations
     "accounts",
     "catalogue",
     "plugins",
     "search",
     "ratings",
     "reports",
+    "registry",
+    "gateway",
     "admin",
     "web", // parts
     "app",
@@ -203,7 +206,7 @@ fn check_server(file: &str, facts: &Facts, faults: &mut Vec<String>) {
         faults.push(format!("{file} holds SQL: {name}!"));
     }
     // Parts show what others may use by `pub use`; the compiler keeps the rest private.
-    if rank >= 7 && file.ends_with("/mod.rs") && file.matches('/').count() == 1 && !facts.public_modules.is_empty() {
+    if rank >= 8 && file.ends_with("/mod.rs") && file.matches('/').count() == 1 && !facts.public_modules.is_empty() {
         faults.push(format!("{file} shows whole modules: {:?}", facts.public_modules));
     }
 }
@@ -294,7 +297,7 @@ fn transaction_openers(source: &str) -> Vec<String> {
 fn transactions_begin_in_one_place() {
     for (file, source) in &sources() {
         // The metrics count requests that begin.
-        let source = source.replace("context.metrics.begin()", "");
+        let source = source.replace(".metrics.begin()", "");
         // What is in `crates` knows no database.
         if file.starts_with("src/") && file != "src/data/database.rs" {
             assert_eq!(transaction_openers(&source), [""; 0], "{file} opens a transaction: use `database::begin`");

@@ -73,8 +73,10 @@ impl Requests {
         let document = server.anyone().get("//api/openapi.json").await.expect(200).json();
         let mut routes: Vec<Route> = Vec::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
-            for method in operations.as_object().unwrap().keys() {
-                let (method, path) = (method.to_uppercase(), format!("/api/v1{path}"));
+            // What stands at the root says so.
+            let base = if operations.get("servers").is_some() { "" } else { "/api/v1" };
+            for method in operations.as_object().unwrap().keys().filter(|key| *key != "servers") {
+                let (method, path) = (method.to_uppercase(), format!("{base}{path}"));
                 routes.push(Route { method, path, is_page: false });
             }
         }
@@ -183,6 +185,7 @@ impl Requests {
             .replace("{id}", &id)
             .replace("{version}", "1.0.0")
             .replace("{username}", "victim")
+            .replace("{name}", "hello")
             .replace("{path}", "info.json")
             .replace("{*path}", if route.path.starts_with("/assets") { "style.css" } else { "info.json" })
             .replace("{range}", "1.0.0...1.1.0")

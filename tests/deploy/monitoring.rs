@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
@@ -103,6 +103,10 @@ async fn every_expression_names_a_metric_that_exists(db: PgPool) {
     for path in ["/plugins", "/plugins/hello", "/plugins/hello/download", "/plugins/nothing"] {
         client.get(path).await;
     }
+    let token = ada.post("/auth/tokens", json!({"name": "services", "scopes": ["services"]})).await.expect(201);
+    let program = ada.with_token(token.data()["token"].as_str().unwrap());
+    let service = json!({"name": "measured", "host": "127.0.0.1", "port": 8010});
+    program.post("//api/registry/register", service).await.expect(201);
     // Sizes are taken every few seconds.
     let mut text = String::new();
     let mut missing = BTreeSet::from(["not looked yet".to_owned()]);

@@ -7,6 +7,7 @@ use super::super::api_tokens::ApiToken;
 use crate::error::Result;
 
 pub struct TokenHolder {
+    pub id: i64,
     pub user_id: i64,
     pub username: String,
     pub is_active: bool,
@@ -81,7 +82,7 @@ pub async fn delete_api_token(db: &mut PgConnection, user: i64, id: i64) -> Resu
 pub async fn find_token_holder(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<TokenHolder>> {
     Ok(query_as!(
         TokenHolder,
-        r#"select u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern,
+        r#"select t.id, u.id as user_id, u.username, u.is_active, t.scopes, t.plugin_pattern,
                   coalesce(t.last_used_at, 'epoch') > now() - interval '1 minute' as "is_use_noted!"
            from api_tokens t join users u on u.id = t.user_id
            where t.token_hash = $1 and t.expires_at > now()"#,

@@ -231,6 +231,44 @@ impl Fields {
         }
     }
 
+    /// The object at `field` as it came, or `None` when absent or null.
+    pub fn optional_object(&mut self, field: &str) -> Option<Map<String, Value>> {
+        match self.map.remove(field) {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(map)) => Some(map),
+            Some(_) => {
+                self.fault(field, "应为对象", "must be an object");
+                None
+            }
+        }
+    }
+
+    /// Reads each object of the list at `field`, of at most `most`; empty when absent or null.
+    pub fn objects<T>(&mut self, field: &str, most: usize, read: impl Fn(&mut Self) -> T) -> Vec<T> {
+        let items = match self.map.remove(field) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) if items.len() <= most => items,
+            Some(_) => {
+                let (zh, en) =
+                    (format!("应为对象数组，至多 {most} 项"), format!("must be a list of at most {most} objects"));
+                self.fault(field, zh, en);
+                return Vec::new();
+            }
+        };
+        let mut values = Vec::new();
+        for (i, item) in items.into_iter().enumerate() {
+            let Value::Object(map) = item else {
+                self.fault(&format!("{field}[{i}]"), "应为对象", "must be an object");
+                continue;
+            };
+            let prefix = format!("{}{field}[{i}].", self.prefix);
+            let mut inner = Self { map, prefix, faults: Vec::new(), is_form: self.is_form };
+            values.push(read(&mut inner));
+            self.faults.append(&mut inner.faults);
+        }
+        values
+    }
+
     /// Reads the object at `field`; an absent or null one is read as empty.
     pub fn nested<T>(&mut self, field: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let map = match self.map.remove(field) {

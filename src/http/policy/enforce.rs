@@ -29,7 +29,7 @@ use super::{DrawsOn, Policy, Time};
 use crate::{
     config,
     data::monitor::DatabaseMonitor,
-    error::{Error, Result, codes},
+    error::{Dialect, Error, Result, codes},
     http::{body::MinRateBody, middleware::RouteSlot},
     limits::{self, Budget, BudgetStatus, Client, Limits, Per, Subject},
 };
@@ -110,18 +110,26 @@ where
         record_matched_path(&request);
         let enforcement = &self.enforcement;
         if let Err(error) = enforcement.check_database() {
-            return Answer::Refused { response: Some(error.into_response()), drawn: None };
+            return enforcement.refuse(error, None);
         }
         let drawn = match enforcement.draw(&mut request) {
             Ok(drawn) => drawn,
-            Err(error) => return Answer::Refused { response: Some(error.into_response()), drawn: None },
+            Err(error) => return enforcement.refuse(error, None),
         };
         match enforcement.limit_body(request) {
             Ok((request, is_awaited)) => {
                 let answer = timeout(enforcement.longest, self.inner.call(request));
-                Answer::Running { answer, is_awaited, lost: None, enforcer: enforcement.enforcer.clone(), drawn }
+                let dialect = enforcement.policy.dialect;
+                Answer::Running {
+                    answer,
+                    is_awaited,
+                    lost: None,
+                    enforcer: enforcement.enforcer.clone(),
+                    drawn,
+                    dialect,
+                }
             }
-            Err(error) => Answer::Refused { response: Some(error.into_response()), drawn: Some(drawn) },
+            Err(error) => enforcement.refuse(error, Some(drawn)),
         }
     }
 }
@@ -134,6 +142,10 @@ fn record_matched_path(request: &Request) {
 }
 
 impl Enforcement {
+    fn refuse<F>(&self, error: Error, drawn: Option<Drawn>) -> Answer<F> {
+        Answer::Refused { response: Some(error.into_response()), drawn, dialect: self.policy.dialect }
+    }
+
     /// Refuses at once what cannot be done while the database is down. Reads may be answered as last known.
     fn check_database(&self) -> Result<()> {
         if self.policy.needs_database { self.enforcer.database.check() } else { Ok(()) }
@@ -304,8 +316,8 @@ pin_project! {
     /// The answer of a route, or the refusal of its policy.
     #[project = AnswerProjection]
     pub(super) enum Answer<F> {
-        Refused { response: Option<Response>, drawn: Option<Drawn> },
-        Running { #[pin] answer: Timeout<F>, is_awaited: Option<Arc<AtomicBool>>, lost: Option<Lost>, enforcer: Arc<Enforcer>, drawn: Drawn },
+        Refused { response: Option<Response>, drawn: Option<Drawn>, dialect: Dialect },
+        Running { #[pin] answer: Timeout<F>, is_awaited: Option<Arc<AtomicBool>>, lost: Option<Lost>, enforcer: Arc<Enforcer>, drawn: Drawn, dialect: Dialect },
     }
 }
 
@@ -313,9 +325,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (mut response, drawn) = match self.project() {
-            AnswerProjection::Refused { response, drawn } => (response.take().unwrap_or_default(), drawn.as_ref()),
-            AnswerProjection::Running { answer, is_awaited, lost, enforcer, drawn } => {
+        let (mut response, drawn, dialect) = match self.project() {
+            AnswerProjection::Refused { response, drawn, dialect } => {
+                (response.take().unwrap_or_default(), drawn.as_ref(), *dialect)
+            }
+            AnswerProjection::Running { answer, is_awaited, lost, enforcer, drawn, dialect } => {
                 let response = match answer.poll(cx) {
                     Poll::Ready(Ok(Ok(response))) => response,
                     Poll::Ready(Err(_)) => timed_out(is_awaited.as_deref()),
@@ -326,9 +340,12 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
                         unavailable("the database does not answer")
                     }
                 };
-                (response, Some(&*drawn))
+                (response, Some(&*drawn), *dialect)
             }
         };
+        if dialect != Dialect::default() {
+            response.extensions_mut().insert(dialect);
+        }
         let status = drawn.and_then(|drawn| drawn.status(response.status()));
         for (name, value) in status.into_iter().flat_map(BudgetStatus::headers) {
             // What a refusal says of another budget comes first.

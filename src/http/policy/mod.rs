@@ -13,7 +13,10 @@ pub use routes::Routes;
 use axum::http::Uri;
 
 use crate::{
-    error::codes::{self, Code},
+    error::{
+        Dialect,
+        codes::{self, Code},
+    },
     http::extract::MAX_JSON,
     limits::{self, Budget},
 };
@@ -25,6 +28,7 @@ pub struct Policy {
     needs_database: bool,
     body: Body,
     time: Time,
+    dialect: Dialect,
 }
 
 /// The budget of a route.
@@ -59,7 +63,7 @@ pub enum Time {
 impl Policy {
     const fn on(draws_on: DrawsOn) -> Self {
         let body = Body { max: MAX_JSON as u64, refusal: &codes::BODY_TOO_LARGE };
-        Self { draws_on, needs_database: false, body, time: Time::Request }
+        Self { draws_on, needs_database: false, body, time: Time::Request, dialect: Dialect::Standard }
     }
 
     /// Draws on this budget, takes the body of a form or JSON, and no longer than any request.
@@ -107,6 +111,16 @@ impl Policy {
         Self::of_database(DrawsOn::Budget(&limits::REGISTER))
     }
 
+    /// Reads the registry of services, or sends a heartbeat, which is answered from memory.
+    pub const fn registry() -> Self {
+        Self::of(&limits::REGISTRY).dialect(Dialect::Detail)
+    }
+
+    /// Changes the registry of services.
+    pub const fn change_registry() -> Self {
+        Self::of_database(DrawsOn::Budget(&limits::REGISTRY)).dialect(Dialect::Detail)
+    }
+
     /// Signs in: what is refused counts, right passwords cost nothing.
     pub const fn login() -> Self {
         Self::of_database(DrawsOn::Refusals(&limits::LOGIN))
@@ -125,6 +139,12 @@ impl Policy {
     /// Takes a body of at most `max` bytes, and refuses a larger one with 413 and this code.
     pub const fn body(mut self, max: u64, refusal: &'static Code) -> Self {
         self.body = Body { max, refusal };
+        self
+    }
+
+    /// Answers failures in this form.
+    pub const fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
         self
     }
 

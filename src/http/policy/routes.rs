@@ -56,6 +56,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// Adds one operation at the root, as a document of the customer names it: what `routes!` makes of one handler.
+    pub fn at_root(mut self, policy: Policy, (schemas, paths, handler): UtoipaMethodRouter<S>) -> Self {
+        let path = paths.paths.keys().next().cloned().unwrap_or_default();
+        self.document = self.document.routes((schemas, paths, MethodRouter::new()));
+        self.routes.push(Route { path, is_api: false, policy, handler });
+        self
+    }
+
     /// Adds a page or another address at the root that is read.
     pub fn get<T: 'static>(self, path: &str, policy: Policy, handler: impl Handler<T, S>) -> Self {
         self.page(path, policy, routing::get(handler))
