@@ -155,8 +155,7 @@ pub fn name_of(method: &Method) -> &'static str {
 pub fn without_trailing_slash(mut request: axum::http::Request<Body>) -> axum::http::Request<Body> {
     let uri = request.uri();
     let path = uri.path();
-    let is_below = |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
-    let is_api = BASES.iter().any(|base| is_below(base)) || path == "/health/" || path == "/metrics/";
+    let is_api = BASES.iter().any(|base| path.starts_with(base)) || path == "/health/" || path == "/metrics/";
     if is_api && path.len() > 1 && path.ends_with('/') {
         let trimmed = path.trim_end_matches('/');
         let target = uri.query().map_or_else(|| trimmed.to_owned(), |query| format!("{trimmed}?{query}"));
