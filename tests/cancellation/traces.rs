@@ -126,8 +126,9 @@ impl Traces {
     }
 
     fn is_like(&self, before: &Self, drafts: usize) -> bool {
-        // Segments of index and journal come and go, and idle threads with their work.
-        self.threads <= before.threads + 4
+        // Segments of index and journal come and go, and idle threads with their work; the index begins those that write
+        // its files with the first batch.
+        self.threads <= before.threads + 12
             && self.descriptors <= before.descriptors + 8
             && self.arriving == 0
             && self.drafts <= drafts
