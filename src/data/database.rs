@@ -49,7 +49,8 @@ pub async fn open(settings: &config::Database, url: &str) -> anyhow::Result<PgPo
         .options([
             ("statement_timeout", "20s"),
             ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "60s"),
+            // The locks of a connection that a network has forgotten must not outlast what others wait for.
+            ("idle_in_transaction_session_timeout", "5s"),
         ])
         .log_statements("trace".parse()?)
         .log_slow_statements("warn".parse()?, Duration::from_secs(2));

@@ -11,13 +11,13 @@ pub struct Taken {
 }
 
 /// Tells whether an id is taken. Until the transaction ends, keeps others from making a plugin whose id or name is the
-/// same when folded.
+/// same when folded. It may wait between its statements for as long as the store takes for a package.
 pub async fn lock_and_find_taken(db: &mut PgConnection, id: &str, folded_name: &str) -> Result<Taken> {
     Ok(sqlx::query_as!(
         Taken,
         r#"select exists (select from plugins where id = $1) as "is_known!",
                exists (select from retired_ids where id = $1) as "is_retired!"
-           from (select count(pg_advisory_xact_lock(key)) from (
+           from (select count(pg_advisory_xact_lock(key)), set_config('idle_in_transaction_session_timeout', '60s', true) from (
                select unnest(array[hashtextextended(folded_id($1), 8), hashtextextended($2, 9)]) as key order by key) keys) locked"#,
         id,
         folded_name
