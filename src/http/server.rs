@@ -45,7 +45,7 @@ use crate::{
 /// The most bytes of a request's line and headers in HTTP/1, and of the buffer for reading from a connection.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The most requests in progress on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's headers in HTTP/2, where every stream may have as many.
 const MAX_STREAM_HEADER_BYTES: u32 = 16 * 1024;
 /// The most bytes of request bodies that an HTTP/2 connection keeps for handlers that have not read them yet.

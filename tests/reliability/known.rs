@@ -148,8 +148,11 @@ async fn all_that_was_asked_before_is_answered_at_once_and_writes_are_refused_at
 async fn questions_nobody_asks_again_displace_nothing_that_is_known(db: PgPool) {
     let proxy = Proxy::start(&db).await;
     let home = Home::at(proxy.url());
-    // Little memory, so that few questions fill it.
-    let server = home.start_with(&[], &["limits.enabled=false", "cache.memory_mb=4"]).await;
+    // Little memory, so that few questions fill it; and an address of its own, because what shows the name by which a
+    // client calls the site is a question as well.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let own = [format!("server.port={port}"), format!("server.public_url=http://127.0.0.1:{port}")];
+    let server = home.start_with(&[], &["limits.enabled=false", "cache.memory_mb=4", &own[0], &own[1]]).await;
     let ada = server.user("ada").await;
     for version in ["1.0.0", "1.1.0"] {
         ada.upload("a.tar.gz", PackageBuilder::new("hello", version).build()).await.expect(201);

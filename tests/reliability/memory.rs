@@ -247,7 +247,7 @@ async fn memory_is_flat_whatever_is_sent(db: PgPool) {
     worst.push((cost(&server, &ada, "all of these, slowly", &idle, slow).await, "slow mix"));
     let streams = join_all((0..CLIENTS).map(|_| many_streams(address, &token)));
     worst.push((
-        cost(&server, &ada, "HTTP/2: 32 uploads that stop midway, with large headers", &idle, streams).await,
+        cost(&server, &ada, "HTTP/2: uploads that stop midway, with large headers", &idle, streams).await,
         "streams",
     ));
     let resets = join_all((0..CLIENTS).map(|_| resets(address, &token)));

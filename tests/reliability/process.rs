@@ -119,11 +119,11 @@ impl Home {
         let log = self.folder.path().join(format!("server-{}.log", self.starts.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).unwrap();
         let mut command = self.command();
-        for setting in ["limits.enabled=false", "log.level=warn", "database.max_connections=12"].iter().chain(settings)
-        {
+        let usual = ["server.port=0", "limits.enabled=false", "log.level=warn", "database.max_connections=12"];
+        for setting in usual.iter().chain(settings) {
             command.arg("--set").arg(setting);
         }
-        command.args(["--port", "0", "serve"]).envs(environment.iter().copied());
+        command.arg("serve").envs(environment.iter().copied());
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         Server { child, base: String::new(), log }
     }
