@@ -1,12 +1,13 @@
 //! What the OpenAPI document says of groups and operations, in Chinese.
 
 /// Groups by their tags, in Chinese and English.
-pub(super) const GROUPS: [(&str, &str, &str); 7] = [
+pub(super) const GROUPS: [(&str, &str, &str); 8] = [
     ("plugins", "插件", "Plugins"),
     ("contents", "包内文件", "Package contents"),
     ("search", "列表与搜索", "Lists and search"),
     ("ratings", "评价", "Ratings and reviews"),
     ("accounts", "账号", "Accounts"),
+    ("services", "服务", "Services"),
     ("operation", "运行状态", "Health"),
     ("admin", "管理", "Administration"),
 ];
@@ -77,4 +78,18 @@ const SUMMARIES: &[(&str, &str, &str)] = &[
     ("GET", "/stats", "整个市场的统计。"),
     ("GET", "/tags", "列出全部标签，用得最多的在前。"),
     ("GET", "/users/{username}", "查看账号。"),
+    ("POST", "/api/registry/register", "注册服务实例；再次注册会替换全部内容。"),
+    ("POST", "/api/registry/heartbeat", "续约：按实例 ID 续约一个实例，否则续约该服务从调用方地址注册的全部实例。"),
+    (
+        "POST",
+        "/api/registry/deregister/{name}",
+        "注销实例：按实例 ID 注销一个，按服务 ID 注销全部，按名称注销正在停止的那个。",
+    ),
+    ("GET", "/api/registry/services", "按名称列出服务。"),
+    ("GET", "/api/registry/services/{id}", "按 ID 查看服务。"),
+    ("GET", "/api/registry/services/by-name/{name}", "按名称查看服务。"),
+    ("DELETE", "/api/registry/services/{id}", "删除服务及其全部实例。"),
+    ("GET", "/api/registry/health", "统计服务数量，并列出心跳超时的服务。"),
+    ("GET", "/gateway/services", "列出网关已知的服务。"),
+    ("POST", "/gateway/refresh-services", "返回服务数量。路由随变更即时更新，无需刷新。"),
 ];

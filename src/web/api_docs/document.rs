@@ -33,6 +33,8 @@ pub struct Operation {
     /// In capitals.
     pub method: String,
     pub path: String,
+    /// Whether the path begins at the root, not at the base of the API.
+    pub is_at_root: bool,
     pub summary: String,
     pub needs_token: bool,
     pub parameters: Vec<Field>,
@@ -88,9 +90,11 @@ impl ApiDocument {
         let schemas = Schemas(&document["components"]["schemas"]);
         let mut groups: Vec<Group> = Vec::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
-            for (method, operation) in item.as_object().into_iter().flatten() {
+            let is_at_root = item.get("servers").is_some();
+            // Beside its operations a path has what they share.
+            for (method, operation) in item.as_object().into_iter().flatten().filter(|(_, value)| value.is_object()) {
                 let tag = text(&operation["tags"][0]);
-                let read = schemas.operation(method, path, operation);
+                let read = Operation { is_at_root, ..schemas.operation(method, path, operation) };
                 match groups.iter_mut().find(|group| group.name == tag) {
                     Some(group) => group.operations.push(read),
                     None => groups.push(Group { name: tag, operations: vec![read] }),
@@ -98,7 +102,7 @@ impl ApiDocument {
             }
         }
         // Whoever comes to read the page looks for plugins first, for administration last.
-        let order = ["plugins", "contents", "search", "ratings", "accounts", "operation", "admin"];
+        let order = ["plugins", "contents", "search", "ratings", "accounts", "services", "operation", "admin"];
         groups.sort_by_key(|group| order.iter().position(|name| *name == group.name).unwrap_or(order.len()));
         Self { groups, types: schemas.types() }
     }
@@ -132,6 +136,7 @@ impl<'a> Schemas<'a> {
             anchor: anchor.replace("--", "-").trim_end_matches('-').to_owned(),
             method,
             path: path.to_owned(),
+            is_at_root: false,
             summary: text(&operation["summary"]).replace('\n', " "),
             needs_token: operation["security"].as_array().is_some_and(|needed| !needed.is_empty()),
             parameters: parameters.collect(),

@@ -3,11 +3,15 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::document::Operation;
+use crate::http::middleware::BASES;
+
+/// The gateway's own listener as the customer's document has it.
+const GATEWAY: &str = "http://127.0.0.1:8000";
 
 /// What examples are about.
 pub struct Sample {
-    /// Where the API is.
-    pub base: String,
+    /// Where the site is.
+    pub site: String,
     /// A plugin,
     pub id: String,
     /// a version of it,
@@ -18,8 +22,21 @@ pub struct Sample {
 
 impl Sample {
     /// What somebody wants to change: never a plugin of others.
-    pub fn written_by_caller(base: String) -> Self {
-        Self { base, id: "my_plugin".into(), version: "1.0.0".into(), username: "developer123".into() }
+    pub fn written_by_caller(site: String) -> Self {
+        Self { site, id: "my_plugin".into(), version: "1.0.0".into(), username: "developer123".into() }
+    }
+
+    /// Where the API is.
+    pub fn api(&self) -> String {
+        format!("{}{}", self.site, BASES[0])
+    }
+
+    fn base(&self, operation: &Operation) -> String {
+        match operation.is_at_root {
+            true if operation.path.starts_with("/gateway/") => GATEWAY.to_owned(),
+            true => self.site.clone(),
+            false => self.api(),
+        }
     }
 
     fn value(&self, path: &str, parameter: &str) -> String {
@@ -27,6 +44,7 @@ impl Sample {
             "id" if path.starts_with("/plugins/") || path.starts_with("/admin/plugins/") => self.id.clone(),
             "version" => self.version.clone(),
             "range" => format!("{0}...{0}", self.version),
+            "name" => "my-service".into(),
             "username" => self.username.clone(),
             "path" => "info.json".into(),
             "q" | "search" => "disk".into(),
@@ -39,7 +57,7 @@ impl Sample {
 /// The command. It can be pasted; where it needs a token, that is taken from `$TOKEN`.
 pub fn curl(operation: &Operation, sample: &Sample) -> String {
     let only_reads = operation.method == "GET";
-    let own = Sample::written_by_caller(sample.base.clone());
+    let own = Sample::written_by_caller(sample.site.clone());
     let sample = if only_reads { sample } else { &own };
     let mut path = operation.path.clone();
     let mut query = Vec::new();
@@ -58,7 +76,7 @@ pub fn curl(operation: &Operation, sample: &Sample) -> String {
     if !only_reads && (operation.method != "POST" || operation.body.is_none()) {
         command.push_str(&format!(" -X {}", operation.method));
     }
-    command.push_str(&format!(" {}", quoted(&format!("{}{path}{sign}{}", sample.base, query.join("&")))));
+    command.push_str(&format!(" {}", quoted(&format!("{}{path}{sign}{}", sample.base(operation), query.join("&")))));
     if operation.needs_token {
         command.push_str(" \\\n  -H \"Authorization: Bearer $TOKEN\"");
     }

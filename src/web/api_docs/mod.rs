@@ -20,7 +20,7 @@ use crate::{
         OrRefuse, Result,
         codes::{self, status_of_package},
     },
-    http::{middleware::BASES, page::Page},
+    http::page::Page,
 };
 
 #[derive(Template)]
@@ -47,7 +47,7 @@ async fn sample(web: &Web, base: &str) -> Result<Sample> {
     let sort = Sort::Downloads;
     let (listed, total) = web.catalogue.lists.page(&Filter::default(), sort, sort.default_order(), FIRST);
     let found = catalogue::fill_page(&web.catalogue, &listed, sort, total, FIRST).await?.plugins;
-    let mut sample = Sample::written_by_caller(format!("{base}{}", BASES[0]));
+    let mut sample = Sample::written_by_caller(base.to_owned());
     if let Some(plugin) = found.into_iter().next() {
         sample.id.clone_from(&plugin.id);
         sample.version.clone_from(&plugin.current_version);
