@@ -1,4 +1,4 @@
-//! Bodies on their way through: never collected, and never waited for without end.
+//! Bodies of requests and answers: streamed without collecting them, with a limit on each pause.
 
 use std::{
     pin::Pin,
@@ -63,7 +63,7 @@ pub(super) struct Progress {
     is_too_large: AtomicBool,
 }
 
-/// Whose fault it is that nothing comes.
+/// Which side a timeout is blamed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slow {
     Client,

@@ -31,7 +31,7 @@ const OF_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
-/// Headers that services believe, so that only the gateway may set them.
+/// Headers that services trust, and so only the gateway may set.
 const BELIEVED: [&str; 12] = [
     "x-request-id",
     "x-forwarded-for",
@@ -102,7 +102,7 @@ impl Arrival {
     }
 }
 
-/// Makes the headers of a request those that a service gets.
+/// Rewrites the headers of a request for the service.
 pub(super) fn to_service(
     gateway: &Gateway,
     call: &Call,
@@ -192,7 +192,7 @@ fn remove_own_cookies(accounts: &Accounts, listener: Listener, headers: &mut Hea
     }
 }
 
-/// Makes the headers of a service's answer those that its caller gets. `length` is that of the body, if it is known.
+/// Rewrites the headers of a service's answer for its caller. `length` is that of the body, if it is known.
 pub(super) fn from_service(version: &Version, length: Option<u64>, headers: &mut HeaderMap) {
     remove_of_connection(headers);
     headers.remove(GATEWAY_ERROR);

@@ -1,4 +1,5 @@
-//! The gateway: sends requests below `/api/{service}` to an instance of the service, and its answer back, byte for byte.
+//! The gateway: sends requests below `/api/{service}` to an instance of the service and returns its answer. Paths and
+//! bodies pass byte for byte; `headers` says what becomes of headers.
 
 mod authenticate;
 mod body;

@@ -18,20 +18,21 @@ use super::{
 };
 use crate::data::database;
 
-/// So many leases that run out within one lease's time are taken for a fault of ours.
+/// Self-preservation: when at least so many leases run out within one lease's time, and so large a share of all, it is
+/// more likely that this server was cut off, and none expires.
 const MANY: usize = 5;
-/// The share of all leases, in percent, from which that is so.
+/// The share, in percent.
 const MANY_PERCENT: usize = 15;
-/// The longest time in which no lease runs out.
+/// How long self-preservation lasts at most.
 const LONGEST_PRESERVATION: Duration = Duration::from_secs(15 * 60);
 
 /// What is known of all leases together.
 #[derive(Default)]
 pub(super) struct Leases {
     looked_at: AtomicU64,
-    /// Since when none runs out; 0 while they do.
+    /// When self-preservation began; 0 while it is off.
     preserving_since: AtomicU64,
-    /// Whether preservation took too long, and what ran out has to go.
+    /// Whether it has lasted its time, so that what ran out expires nevertheless.
     is_exhausted: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! Finding plugins: lists, searches and suggestions, over an index in this process.
+//! Finding plugins: lists and searches (`list`) and suggestions, over an index in this process.
 //!
 //! PostgreSQL stays the only truth: the index follows the change feed, catches up after a restart,
 //! and is rebuilt when it does not fit the database.

@@ -73,7 +73,7 @@ pub(super) fn readings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     [Some(ip.to_canonical()), inner].into_iter().flatten()
 }
 
-/// Addresses that no service may have, whoever registers it: those of cloud metadata, of a link, of a group, of nobody.
+/// Addresses that no service may have, whoever registers it: cloud metadata, link-local, multicast, unspecified.
 pub(super) fn is_never_allowed(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

@@ -1,5 +1,5 @@
-//! The only way out to hosts that somebody else chose: names are resolved here, every address is checked, and the
-//! connection goes to the very address that was checked. Redirects are not followed.
+//! Connections to services, whose hosts somebody else chose: a name is resolved, every address is checked, and the
+//! checked address is connected to (no server-side request forgery). Redirects are not followed.
 
 mod addresses;
 mod origin;
