@@ -431,7 +431,8 @@ test_failed_deploy() {
     load_lost 4 2000 2
     local lost_before=$loss
     # After a reboot of the machine the containers start as they are; those that are missing as the tag says.
-    docker compose restart >>"$work/compose.log" 2>&1
+    docker compose stop >>"$work/compose.log" 2>&1
+    docker compose start >>"$work/compose.log" 2>&1
     docker compose up --detach --wait >>"$work/compose.log" 2>&1
     [ "$(docker inspect --format '{{.Image}}' $(servers) | sort -u)" = "$image" ] || fails "another release after a restart"
     figures="five kinds of failure: $lost_before"
